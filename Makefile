@@ -1,0 +1,54 @@
+# `make` lists what can be done. Nothing has to be installed first but Python 3.11+ and make.
+
+bin := .venv/bin
+fast := not browser and not slow
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run lint check test bench lock node clean dev test-tools
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/run.stamp ## Install Genkan and the packages it runs on into .venv
+
+run: setup ## Start Genkan in development mode (ARGS="--port 0 --json" passes arguments on)
+	@$(bin)/genkan dev $(ARGS)
+
+lint: dev ## Check format, style, types and who imports whom
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports --no-logo
+
+check: lint ## The fast part of CI: lint, then the tests that need no browser
+	$(bin)/pytest -q -n 2 --dist loadgroup -m "$(fast)" $(ARGS)
+
+test: dev test-tools node ## Install everything the tests need, then run them all (ARGS="-k name" passes arguments on)
+	$(bin)/pytest -n 2 --dist loadgroup $(ARGS)
+
+bench: dev ## Measure whole flows per second (ARGS passes arguments on)
+	$(bin)/python bench/flows.py $(ARGS)
+
+lock: ## Write the lock files anew (ARGS=--upgrade takes newer versions)
+	scripts/lock.sh $(ARGS)
+
+clean: ## Remove everything the other commands made, but not .genkan/ with its data
+	rm -rf .venv node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	find src tests -name __pycache__ -type d -exec rm -rf {} +
+
+dev: .venv/dev.stamp
+
+test-tools: dev
+	@scripts/test-tools.sh
+
+node: test-tools node_modules/.package-lock.json
+
+.venv/run.stamp: pyproject.toml requirements/build.txt requirements/run.txt scripts/venv.sh
+	@scripts/venv.sh run
+
+.venv/dev.stamp: .venv/run.stamp requirements/dev.txt
+	@scripts/venv.sh dev
+
+node_modules/.package-lock.json: package.json package-lock.json .npmrc | test-tools
+	npm ci --no-progress --loglevel=error
+	@touch $@
