@@ -1,0 +1,317 @@
+"""
+Put the rooms together: the only file that knows every one of them, and the only one that reads the system's clock.
+
+Holds no rule. `development` builds what `genkan dev` serves; everything in it is the real thing but for the way out of
+messages, which is the inbox.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import Struct
+
+from genkan import __version__
+from genkan.console import dev, pages
+from genkan.delivery.inbox import Inbox
+from genkan.service import demo
+from genkan.service.conduct import Conductor, FlowKeys
+from genkan.service.hashing import Hashing
+from genkan.service.issue import Issuer
+from genkan.service.ports import Sender
+from genkan.service.worker import Worker
+from genkan.settings import LOOPBACK, Settings
+from genkan.store.sealing import KeyPurpose, Keys, open_master_key
+from genkan.store.sqlite import SqliteStore
+from genkan.telemetry import configure
+from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
+from genkan.wire.http import App, Page, TenantEdge, listen, serve
+
+
+class Clock:
+    """The server's time: the system's, and in development mode moved forward by so much. Never backwards (TIM-03)."""
+
+    def __init__(self, ahead: timedelta = timedelta(0)) -> None:
+        self._ahead = ahead
+        self._latest = datetime.min.replace(tzinfo=UTC)
+
+    def now(self) -> datetime:
+        self._latest = max(self._latest, datetime.now(UTC) + self._ahead)
+        return self._latest
+
+    @property
+    def ahead(self) -> timedelta:
+        """How far before the system's clock this one is."""
+        return self._ahead
+
+    def move_to(self, now: datetime) -> None:
+        """Go on from a later time; an earlier one is passed over."""
+        self._ahead += max(timedelta(0), now - self.now())
+
+
+class TenantRuntime:
+    """One tenant, running: its database, its keys, and what answers for it."""
+
+    def __init__(
+        self, store: SqliteStore, tenant_id: str, keys: Keys, clock: Clock, hashing: Hashing, base_url: str
+    ) -> None:
+        self.store = store
+        self._clock = clock
+        self._ring = KeyRing()
+        self.worker: Worker | None = None
+        self.conduct = Conductor(
+            store=store,
+            directory=store.directory,
+            hashing=hashing,
+            issuer=Issuer(
+                base_url=base_url,
+                directory=store.directory,
+                ring=self.ring,
+                pairwise_key=keys.of(KeyPurpose.PAIRWISE, tenant_id),
+            ),
+            keys=FlowKeys(
+                handle=keys.of(KeyPurpose.HANDLES, tenant_id),
+                code=keys.of(KeyPurpose.CODES, tenant_id),
+                rotation=keys.of(KeyPurpose.ROTATION, tenant_id),
+            ),
+            on_deliver=self._on_deliver,
+        )
+        self.edge = TenantEdge(conduct=self.conduct, ring=self.ring, clock=clock.now, base_url=base_url)
+
+    def ring(self) -> KeyRing:
+        """The keys that sign and verify."""
+        return self._ring
+
+    async def start(self, sender: Sender) -> None:
+        """Make the first signing keys if there are none, and begin the background work."""
+        self._ring = KeyRing(tuple(await self.store.signing_keys()))
+        await self._rotate_keys()
+        self.worker = Worker(self.store, sender, chores=(self._rotate_keys,))
+        self.worker.start()
+
+    async def _rotate_keys(self) -> None:
+        """Publish the next key where one is due, long before it signs (KEY-03)."""
+        now, tenant = self._clock.now(), self.store.directory().tenant
+        longest = max(tenant.access_token_lifetime, tenant.id_token_lifetime)
+        algorithms: tuple[Algorithm, ...] = ("RS256", "ES256")
+        for algorithm in algorithms:
+            activates_at = self._ring.next_activation(algorithm, now)
+            if activates_at is not None:
+                key = SigningKey.generate(algorithm, created_at=now, activates_at=activates_at)
+                ring = self._ring.joined(key, longest)
+                await self.store.add_signing_key(*ring.keys)
+                self._ring = ring
+        self._ring = self._ring.pruned(now)
+
+    async def stop(self) -> None:
+        if self.worker is not None:
+            await self.worker.stop()
+        await self.store.close()
+
+    def _on_deliver(self) -> None:
+        if self.worker is not None:
+            self.worker.wake()
+
+
+# Development mode. ----------------------------------------------------------------------------------
+
+
+class CannotStart(Exception):
+    """The server cannot start. The message says why, and what to do."""
+
+
+class Announcement(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The one line that `genkan dev --json` prints when the server accepts requests."""
+
+    ready: bool
+    base_url: str
+    tenant: str
+    tenant_id: str
+    authority: str
+    apps: dict[str, str]
+    api: dict[str, str]
+    admin: dict[str, str]
+    inbox_url: str
+    ca_file: str = ""
+
+
+class Development:
+    """Everything that `genkan dev` serves, from one folder."""
+
+    def __init__(self, settings: Settings, base_url: str, ca_file: str = "") -> None:
+        folder = settings.data
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keys = Keys(open_master_key(folder / "master.key"))
+        secret = hmac.digest(keys.of(KeyPurpose.DEVELOPMENT, demo.TENANT_ID), b"admin client", "sha256")
+        self._admin_secret = base64.urlsafe_b64encode(secret).decode().rstrip("=")
+        self._clock = Clock()
+        self._store = SqliteStore.open(folder / f"{demo.TENANT}.db", demo.TENANT_ID, keys, self._clock.now)
+        self._inbox = Inbox(folder / "inbox.db")
+        self._hashing = Hashing(settings.hashing_workers)
+        self._tenant = TenantRuntime(self._store, demo.TENANT_ID, keys, self._clock, self._hashing, base_url)
+        authority = f"{base_url}/{demo.TENANT}"
+        self.announcement = Announcement(
+            ready=True,
+            base_url=base_url,
+            tenant=demo.TENANT,
+            tenant_id=demo.TENANT_ID,
+            authority=authority,
+            apps={"otp": demo.OTP_APP, "password": demo.PASSWORD_APP},
+            api={"client_id": demo.API, "scope": demo.API_SCOPE},
+            admin={
+                "client_id": demo.ADMIN,
+                "client_secret": self._admin_secret,
+                "graph_url": f"{base_url}/v1.0",
+            },
+            inbox_url=f"{base_url}/dev/inbox",
+            ca_file=ca_file,
+        )
+        names = (demo.TENANT, f"{demo.TENANT}.onmicrosoft.com", demo.TENANT_ID)
+        self.app = App(
+            tenants=dict.fromkeys(names, self._tenant.edge),
+            pages={(method, path): page for method, path, page in self._pages()},
+            static=pages.static_file,
+            clock=self._clock.now,
+            development=True,
+            on_start=self._start,
+            on_stop=self._stop,
+        )
+
+    def _pages(self) -> list[tuple[str, str, Page]]:
+        told = self.announcement
+        context = pages.StartContext(
+            base_url=told.base_url,
+            tenant=told.tenant,
+            tenant_id=told.tenant_id,
+            authority=told.authority,
+            otp_client_id=told.apps["otp"],
+            password_client_id=told.apps["password"],
+            api_client_id=told.api["client_id"],
+            api_scope=told.api["scope"],
+            admin_client_id=told.admin["client_id"],
+            graph_url=told.admin["graph_url"],
+            inbox_url=told.inbox_url,
+            ca_file=told.ca_file or None,
+            version=__version__,
+        )
+        return [*pages.routes(context), *dev.routes(self._inbox, self, self)]
+
+    async def _start(self) -> None:
+        self._clock.move_to(
+            self._clock.now() + timedelta(microseconds=int(await self._store.meta("clock_ahead") or 0))
+        )
+        if not self._store.directory().clients:
+            await self._store.replace_directory(demo.directory(self._admin_secret))
+        await self._tenant.start(self._inbox)
+
+    async def _stop(self) -> None:
+        await self._tenant.stop()
+        self._hashing.close()
+        self._inbox.close()
+
+    # What the endpoints of development mode ask for.
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    async def move_to(self, now: datetime) -> None:
+        """Move the clock, and remember it: after a restart time must not run backwards."""
+        self._clock.move_to(now)
+        await self._store.put_meta("clock_ahead", str(int(self._clock.ahead / timedelta(microseconds=1))))
+
+    async def reset(self) -> None:
+        await self._store.wipe()
+        await self._store.replace_directory(demo.directory(self._admin_secret))
+        await self._inbox.clear()
+
+
+def run_development(settings: Settings, *, as_json: bool) -> None:
+    """
+    Serve development mode until the process is asked to stop.
+
+    Raises: `CannotStart`, `CannotOpen`.
+    """
+    configure(settings.log_level)
+    if settings.host not in LOOPBACK:
+        raise CannotStart(
+            f"Development mode listens on loopback only, and {settings.host} is not: everybody there could read the "
+            "inbox and move the clock. Leave out --host."
+        )
+    try:
+        sockets = listen(
+            "localhost" if settings.host in ("127.0.0.1", "localhost") else settings.host, settings.port
+        )
+    except OSError as error:
+        raise CannotStart(
+            f"Port {settings.port} cannot be used: {error.strerror}. Stop what uses it, or pick a free port: "
+            "genkan dev --port 0"
+        ) from None
+    scheme = "https" if settings.tls else "http"
+    base_url = f"{scheme}://localhost:{sockets[0].getsockname()[1]}"
+    certificate = _certificate(settings.data) if settings.tls else None
+    development = Development(settings, base_url, str(certificate.ca) if certificate else "")
+
+    def ready() -> None:
+        if as_json:
+            click.echo(msgspec.json.encode(development.announcement))
+        else:
+            click.echo(_welcome(development.announcement))
+
+    serve(
+        development.app,
+        sockets,
+        on_ready=ready,
+        certificate=str(certificate.chain) if certificate else None,
+        private_key=str(certificate.key) if certificate else None,
+    )
+
+
+class Certificate(Struct, frozen=True):
+    """Where the files for https are."""
+
+    ca: Path
+    chain: Path
+    key: Path
+
+
+def _certificate(folder: Path) -> Certificate:
+    """A certificate for localhost from a throw-away authority of this folder; made anew at each start."""
+    import trustme
+
+    tls = folder / "tls"
+    tls.mkdir(mode=0o700, parents=True, exist_ok=True)
+    certificate = Certificate((tls / "ca.pem").resolve(), tls / "server.pem", tls / "server.key")
+    authority = trustme.CA()
+    server = authority.issue_cert("localhost", "127.0.0.1", "::1")
+    authority.cert_pem.write_to_path(certificate.ca)
+    server.private_key_pem.write_to_path(certificate.key)
+    certificate.key.chmod(0o600)
+    certificate.chain.write_bytes(b"".join(blob.bytes() for blob in server.cert_chain_pems))
+    return certificate
+
+
+def _welcome(told: Announcement) -> str:
+    """What a person reads in the terminal."""
+    lines = [
+        "",
+        f"  Genkan {__version__} · development mode",
+        "",
+        f"  Start here   {told.base_url}/",
+        f"  Inbox        {told.inbox_url}",
+        f"  Authority    {told.authority}",
+        f"  Apps         {told.apps['otp']}  e-mail codes",
+        f"               {told.apps['password']}  passwords",
+        f"  API scope    {told.api['scope']}  (policy asks for a second factor)",
+        f"  Admin        {told.admin['client_id']}",
+        f"  Secret       {told.admin['client_secret']}",
+        *([f"  CA file      {told.ca_file}"] if told.ca_file else []),
+        "",
+        "  Stop with Ctrl+C.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,472 @@
+"""
+Advance a flow by one event: `(flow, event, facts) → Step`. Every native sign-in is this file, read from the top.
+
+Pure: no I/O, no clock, no randomness; the same arguments give the same step. A wrong answer is a step, not an
+exception, so that the spent try and the audit row commit with the refusal. Tokens are decided in `_resume` alone (and
+for a refresh in `renew`), each on the policies and the account of that very moment.
+What a sign-up and an enrolment add stands in `sign_up` and `enrol`; how a step ends in `steps`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from genkan import identifiers
+from genkan.engine import attributes, challenges, enrol, reset, sign_up, steps
+from genkan.engine.flow import (
+    AnyStage,
+    AwaitingAttributes,
+    AwaitingChoice,
+    AwaitingEnrolment,
+    AwaitingIdentifier,
+    AwaitingNewPassword,
+    AwaitingProof,
+    AwaitingResume,
+    Closed,
+    Flow,
+    Part,
+)
+from genkan.engine.messages import (
+    Begin,
+    Checked,
+    Choose,
+    Confirm,
+    Count,
+    Effect,
+    Enrol,
+    Event,
+    Facts,
+    Identify,
+    Look,
+    NeedAttributes,
+    NeedCheck,
+    NeedChoice,
+    NeedIdentifier,
+    NeedNewPassword,
+    NeedProof,
+    NeedResume,
+    Prove,
+    PutAuthenticator,
+    PutGrant,
+    Ready,
+    Refused,
+    Renew,
+    Resume,
+    SetPassword,
+    Step,
+    Supply,
+)
+from genkan.engine.plan import NOTHING_DEMANDED, enrolments, judge, planned, second_factors
+from genkan.engine.renew import renew
+from genkan.factors import otp
+from genkan.factors.interface import Right
+from genkan.model import Authenticator, Challenge, Client, Evidence, Kind, Purpose, Reason
+from genkan.risk import rate
+from genkan.tokens import grants
+from genkan.tokens.claims import assurance
+
+LAWFUL: dict[type[AnyStage], frozenset[type[Event]]] = {
+    AwaitingIdentifier: frozenset({Identify}),
+    AwaitingChoice: frozenset({Choose, Supply, Look}),
+    AwaitingProof: frozenset({Choose, Prove, Enrol, Confirm, Supply, Look}),
+    AwaitingNewPassword: frozenset({Choose, SetPassword, Look}),
+    AwaitingAttributes: frozenset({Supply, Look}),
+    AwaitingEnrolment: frozenset({Enrol, Look}),
+    AwaitingResume: frozenset({Resume, Look}),
+    Closed: frozenset(),
+}
+"""What may follow what. Whatever is not in the row is refused as out of turn; the functions below refine it by part."""
+
+
+def advance(flow: Flow | None, event: Event, facts: Facts) -> Step:
+    """
+    The flow as it is after the event, what the client hears, and what must last.
+
+    `flow` is None for `Begin` and `Renew`, and where the handle led nowhere.
+    Refuses: what `LAWFUL` does not list, any other client's flow, an expired or closed one.
+    """
+    client = facts.client
+    if client is None:
+        return steps.no(flow, event, facts, Reason.UNKNOWN_CLIENT)
+    if (unfit := _unfit(client, facts)) is not None:
+        return steps.no(flow, event, facts, unfit)
+    if isinstance(event, Begin):
+        return _begin(event, client, facts)
+    if isinstance(event, Renew):
+        return renew(event, client, facts)
+    if flow is None or flow.client != client.id or isinstance(flow.stage, Closed):
+        return steps.no(flow, event, facts, Reason.INVALID_HANDLE)
+    if flow.subject is not None and facts.subject is not None and facts.subject.epoch != flow.epoch:
+        return steps.no(flow, event, facts, Reason.INVALID_HANDLE)
+    if flow.expires_at <= facts.now:
+        return steps.no(flow, event, facts, Reason.EXPIRED_HANDLE)
+    if type(event) not in LAWFUL[type(flow.stage)]:
+        return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
+    match event:
+        case Identify():
+            return _identify(flow, event, client, facts)
+        case Choose():
+            return _choose(flow, event, client, facts)
+        case Prove():
+            return _prove(flow, event, client, facts)
+        case SetPassword():
+            return _set_password(flow, event, client, facts)
+        case Supply():
+            return sign_up.supply(flow, event, client, facts)
+        case Enrol():
+            return enrol.enrol(flow, event, client, facts)
+        case Confirm():
+            return enrol.confirm(flow, event, client, facts)
+        case Look():
+            return _look(flow, event, client, facts)
+        case Resume():
+            return _resume(flow, event, client, facts)
+
+
+def _begin(event: Begin, client: Client, facts: Facts) -> Step:
+    tenant = facts.directory.tenant
+    flow = Flow(
+        id=facts.entropy.take("flow", 16),
+        purpose=event.purpose,
+        client=client.id,
+        dialect=event.dialect,
+        offers=event.offers,
+        stage=AwaitingIdentifier(),
+        correlation_id=facts.signals.correlation_id,
+        created_at=facts.now,
+        expires_at=facts.now + tenant.flow_idle,
+    )
+    return Step(flow=flow, reply=NeedIdentifier())
+
+
+def _identify(flow: Flow, event: Identify, client: Client, facts: Facts) -> Step:
+    """Name the person. Nothing is verified and nothing is sent."""
+    flow = replace(flow, identifier=event.identifier)
+    if flow.purpose is Purpose.SIGN_UP:
+        return sign_up.identify(flow, event, client, facts)
+    if flow.purpose is Purpose.RESET_PASSWORD:
+        return reset.identify(flow, event, facts)
+    subject = steps.holder(event.identifier, facts)
+    if subject is None and facts.directory.tenant.enumeration == "compat":
+        return steps.no(flow, event, facts, Reason.UNKNOWN_SUBJECT)
+    if subject is not None:
+        flow = replace(flow, subject=subject.id, epoch=subject.epoch)
+    first = _first_factor(flow, client, facts)
+    if first is Kind.PASSWORD and not flow.offers.password:
+        return steps.web(flow, event, facts, "The app did not list the challenge type password")
+    if first is not Kind.PASSWORD and not flow.offers.code:
+        return steps.web(flow, event, facts, "The app did not list the challenge type oob")
+    return steps.go(flow, event, facts, AwaitingChoice(part="first"), NeedChoice(second=False))
+
+
+def _choose(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
+    """Put the challenge; said again it is a resend, or a change of method."""
+    if event.offers is not None:
+        flow = replace(
+            flow, offers=replace(flow.offers, password=event.offers.password, code=event.offers.code)
+        )
+    match flow.stage:
+        case AwaitingNewPassword():
+            return steps.go(flow, event, facts, AwaitingNewPassword(offered=True), NeedNewPassword())
+        case AwaitingChoice(part="verify") | AwaitingProof(part="verify"):
+            return _choose_verification(flow, event, client, facts)
+        case AwaitingChoice(part="first") | AwaitingProof(part="first"):
+            return _choose_first(flow, event, client, facts)
+        case AwaitingChoice(part="second") | AwaitingProof(part="second"):
+            return _choose_second(flow, event, client, facts)
+        case _:
+            return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
+
+
+def _choose_verification(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
+    """Send a code to the address that a sign-up names, or to one of the account whose password is reset (OTP-16)."""
+    target = reset.target(flow, facts) if flow.purpose is Purpose.RESET_PASSWORD else flow.identifier
+    if target is None:
+        return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
+    return challenges.send(flow, event, client, facts, "verify", Kind.EMAIL_OTP, target, None)
+
+
+def _choose_first(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
+    """A person with a password proves it, anybody else a code to the sign-in address."""
+    kind = _first_factor(flow, client, facts)
+    authenticator = next((a for a in _known(flow, facts) if a.kind is kind and not a.strong), None)
+    if kind is Kind.PASSWORD:
+        if not flow.offers.password:
+            return steps.web(flow, event, facts, "The app did not list the challenge type password")
+        challenge = Challenge(
+            id=facts.entropy.guid("challenge"),
+            kind=kind,
+            authenticator=authenticator.id if authenticator else None,
+            issued_at=facts.now,
+            expires_at=flow.created_at + facts.directory.tenant.flow_lifetime,
+        )
+        return steps.go(
+            flow, event, facts, AwaitingProof(part="first", challenge=challenge), NeedProof(kind=kind)
+        )
+    if not flow.offers.code:
+        return steps.web(flow, event, facts, "The app did not list the challenge type oob")
+    target = authenticator.target if authenticator else flow.identifier
+    if target is None:
+        return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
+    return challenges.send(flow, event, client, facts, "first", kind, target, authenticator)
+
+
+def _choose_second(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
+    """Challenge the method named, or the only one. Policy is asked again: it may say something else by now."""
+    decision = judge(flow, client, facts)
+    if decision.outcome != "mfa":
+        return planned(flow, event, client, facts)
+    wanted = event.method
+    if wanted is None and isinstance(flow.stage, AwaitingProof):
+        wanted = flow.stage.challenge.authenticator
+    if wanted is None and len(decision.usable) > 1:
+        return steps.no(flow, event, facts, Reason.CHOICE_NEEDED)
+    chosen = next((a for a in decision.usable if wanted in (None, a.id)), None)
+    if chosen is None or chosen.target is None:
+        return steps.no(flow, event, facts, Reason.UNKNOWN_METHOD)
+    return challenges.send(flow, event, client, facts, "second", chosen.kind, chosen.target, chosen)
+
+
+def _prove(flow: Flow, event: Prove, client: Client, facts: Facts) -> Step:
+    """Judge a proof. The try is spent before anything is compared, and given back when the proof is right."""
+    stage = flow.stage
+    if not isinstance(stage, AwaitingProof):
+        return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
+    if stage.preverified:
+        return steps.no(flow, event, facts, Reason.WRONG_KIND)
+    challenge = stage.challenge
+    is_password = challenge.kind is Kind.PASSWORD
+    if (event.kind == "password") is not is_password:
+        return steps.no(flow, event, facts, Reason.WRONG_KIND)
+    authenticator = next((a for a in _known(flow, facts) if a.id == challenge.authenticator), None)
+    if is_password:
+        return _prove_password(flow, event, challenge, authenticator, client, facts)
+    if not otp.is_countable(challenge, event.text.text):
+        return steps.no(flow, event, facts, Reason.WRONG_CODE)
+    bucket = rate.guesses(challenges.owner(flow, challenge), challenge.kind)
+    history = rate.spend(facts.histories.get(bucket, ()), rate.WRONG_GUESSES, facts.now)
+    if history is None:
+        return _wrong(flow, event, facts, Reason.WRONG_CODE)
+    verdict = otp.verify(challenge, authenticator, event.text.text, facts.now, facts.code_key)
+    if not isinstance(verdict, Right) or (flow.subject is None and flow.purpose is not Purpose.SIGN_UP):
+        spent = Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, rate.WRONG_GUESSES))
+        return _wrong(flow, event, facts, Reason.WRONG_CODE, spent)
+    return _right(flow, event, stage.part, challenge, authenticator, client, facts)
+
+
+def _prove_password(
+    flow: Flow,
+    event: Prove,
+    challenge: Challenge,
+    authenticator: Authenticator | None,
+    client: Client,
+    facts: Facts,
+) -> Step:
+    """
+    Spend a try and ask the shell to compare; then step again with its verdict.
+
+    The comparison is slow, so it happens between two steps. Tries that are being compared count as spent
+    (OTP-09), and only a verdict closes the flow, so that a right password among wrong ones gets through (OTP-10).
+    """
+    bucket = rate.guesses(challenges.owner(flow, challenge), Kind.PASSWORD)
+    history = facts.histories.get(bucket, ())
+    checked = facts.checked
+    if checked is None or not _is_about(checked, authenticator):
+        if checked is None and flow.failures + flow.pending >= facts.directory.tenant.tries_per_step:
+            return steps.no(flow, event, facts, Reason.WRONG_PASSWORD)
+        spent = rate.spend(history, rate.WRONG_GUESSES, facts.now)
+        if spent is None:
+            return _wrong(flow, event, facts, Reason.WRONG_PASSWORD)
+        pending = flow.pending + (1 if checked is None else 0)
+        return Step(
+            flow=replace(flow, pending=pending),
+            reply=NeedCheck(authenticator=authenticator, text=event.text, spent=spent[-1]),
+            effects=(
+                Count(bucket=bucket, history=spent, keep_until=rate.keep_until(spent, rate.WRONG_GUESSES)),
+            ),
+        )
+    flow = replace(flow, pending=max(0, flow.pending - 1))
+    if not checked.right or authenticator is None:
+        return _wrong(flow, event, facts, Reason.WRONG_PASSWORD)
+    refunded = rate.refund(history, checked.spent)
+    effects: list[Effect] = [
+        Count(bucket=bucket, history=refunded, keep_until=rate.keep_until(refunded, rate.WRONG_GUESSES))
+    ]
+    if checked.rehashed is not None:
+        effects.append(PutAuthenticator(replace(authenticator, material=checked.rehashed)))
+    return _right(flow, event, "first", challenge, authenticator, client, facts, *effects)
+
+
+def _wrong(flow: Flow, event: Event, facts: Facts, reason: Reason, *effects: Effect) -> Step:
+    """One try less. At the limit the flow is over, and even the right answer comes too late (OTP-05, OTP-15)."""
+    flow = replace(flow, failures=flow.failures + 1)
+    if flow.failures >= facts.directory.tenant.tries_per_step:
+        flow = replace(flow, stage=Closed(outcome=Reason.TRIES_EXHAUSTED))
+    return steps.kept(flow, event, facts, Refused(reason=reason), *effects)
+
+
+def _right(
+    flow: Flow,
+    event: Event,
+    part: Part,
+    challenge: Challenge,
+    authenticator: Authenticator | None,
+    client: Client,
+    facts: Facts,
+    *effects: Effect,
+) -> Step:
+    """Note the evidence: handles of the phase before it are dead from here. Then see what is still to be done."""
+    unfit = steps.unfit_account(flow, facts)
+    if unfit is not None:
+        return steps.close(flow, event, facts, unfit)
+    signs_up_by_code = flow.purpose is Purpose.SIGN_UP and client.user_flow.first_factor is Kind.EMAIL_OTP
+    role: Literal["first", "second", "verified"] = (
+        "first"
+        if part == "first" or (part == "verify" and signs_up_by_code)
+        else "verified"
+        if part == "verify"
+        else "second"
+    )
+    proven = Evidence(
+        kind=challenge.kind,
+        authenticator=authenticator.id if authenticator else None,
+        place=challenge.target.place if challenge.target else None,
+        at=facts.now,
+        part=role,
+    )
+    flow = steps.proven(flow, proven)
+    if isinstance(event, Prove) and flow.demand is None and flow.subject is not None:
+        flow = replace(flow, demand=event.demand)
+    if part == "verify" and flow.purpose is Purpose.RESET_PASSWORD:
+        return reset.verified(flow, event, facts)
+    if part == "verify":
+        return sign_up.further(flow, event, client, facts, *effects)
+    if part == "enrol":
+        return enrol.enrolled(flow, event, challenge, client, facts, *effects)
+    return planned(flow, event, client, facts, *effects)
+
+
+def _set_password(flow: Flow, event: SetPassword, client: Client, facts: Facts) -> Step:
+    """Set a password where it is the flow's turn: that of a new account, or a new one after a reset's code."""
+    if not isinstance(flow.stage, AwaitingNewPassword) or not flow.stage.offered:
+        return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
+    if flow.purpose is Purpose.RESET_PASSWORD:
+        return reset.set_password(flow, event, client, facts)
+    return sign_up.set_password(flow, event, client, facts)
+
+
+def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
+    """
+    Decide, here and now, whether there are tokens: the account, every method used, and policy are judged again.
+
+    What has changed since the last proof counts (FLOW-14). Only the outcome `allow` of this very call opens a grant.
+    """
+    subject = facts.subject
+    if subject is None:
+        return steps.close(flow, event, facts, Reason.UNKNOWN_SUBJECT)
+    if event.identifier is not None and event.identifier.key not in {i.key for i in subject.identifiers}:
+        return steps.no(flow, event, facts, Reason.SUBJECT_MISMATCH)
+    if (unfit := steps.unfit_account(flow, facts)) is not None:
+        return steps.close(flow, event, facts, unfit)
+    active = {a.id for a in facts.authenticators}
+    if any(e.authenticator is not None and e.authenticator not in active for e in flow.evidence):
+        return steps.close(flow, event, facts, Reason.INVALID_HANDLE)
+    flow = replace(flow, demand=flow.demand or event.demand or NOTHING_DEMANDED)
+    decision = judge(flow, client, facts)
+    if decision.outcome != "allow" or flow.demand is None:
+        return planned(flow, event, client, facts)
+    grant, refresh = grants.open_grant(
+        grant_id=facts.entropy.take("grant", 16),
+        secret=facts.entropy.take("refresh", 32),
+        subject=subject,
+        client=client,
+        demand=flow.demand,
+        evidence=flow.evidence,
+        tenant=facts.directory.tenant,
+        now=facts.now,
+    )
+    ready = Ready(
+        subject=subject,
+        client=client,
+        demand=flow.demand,
+        assurance=assurance(flow.evidence),
+        contexts=decision.acrs,
+        grant=grant,
+        refresh=refresh,
+        token_id=facts.entropy.guid("token"),
+    )
+    flow = replace(flow, stage=Closed(outcome="issued"))
+    return steps.kept(flow, event, facts, ready, PutGrant(grant), policies=decision.trace)
+
+
+def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:
+    """What is awaited, once more. Nothing is written."""
+    match flow.stage:
+        case AwaitingChoice(part="second") | AwaitingProof(part="second"):
+            decision = judge(flow, client, facts)
+            if decision.outcome != "mfa":
+                return planned(flow, event, client, facts)
+            return steps.shown(flow, second_factors(decision))
+        case AwaitingEnrolment():
+            decision = judge(flow, client, facts)
+            if decision.outcome != "register":
+                return planned(flow, event, client, facts)
+            return steps.shown(flow, enrolments(decision, steps.sign_in_address(facts)))
+        case AwaitingProof(challenge=challenge, part=part):
+            shown = identifiers.mask(challenge.target) if challenge.target else ""
+            return steps.shown(
+                flow,
+                NeedProof(
+                    kind=challenge.kind, hint=shown, length=challenge.length, enrolling=part == "enrol"
+                ),
+            )
+        case AwaitingAttributes():
+            lacking = attributes.missing(flow.attributes, client.user_flow.attributes)
+            return steps.shown(flow, NeedAttributes(attributes=lacking))
+        case AwaitingNewPassword():
+            return steps.shown(flow, NeedNewPassword())
+        case AwaitingResume():
+            return steps.shown(flow, NeedResume())
+        case _:
+            return steps.shown(flow, NeedChoice(second=False))
+
+
+def _unfit(client: Client, facts: Facts) -> Reason | None:
+    """Why this client may not speak here at all."""
+    if client.kind != "public":
+        return Reason.CLIENT_NOT_PUBLIC
+    if not client.native:
+        return Reason.CLIENT_NOT_NATIVE
+    origin = facts.signals.origin
+    if origin is not None and not is_origin_of(client, origin):
+        return Reason.FOREIGN_ORIGIN
+    return None
+
+
+def is_origin_of(client: Client, origin: str) -> bool:
+    """The origin is on the client's list; an entry without a port stands for every port of `localhost` (BRW-01)."""
+    if origin in client.origins:
+        return True
+    scheme_and_host, _, port = origin.rpartition(":")
+    return port.isdigit() and scheme_and_host in client.origins and scheme_and_host.endswith("//localhost")
+
+
+def _known(flow: Flow, facts: Facts) -> tuple[Authenticator, ...]:
+    """The authenticators of the flow's own subject: none for an unknown person, whoever holds the address by now."""
+    return facts.authenticators if flow.subject is not None else ()
+
+
+def _first_factor(flow: Flow, client: Client, facts: Facts) -> Kind:
+    """Password for whoever has one, else a code; for an unknown person what newcomers here use (ENUM-02)."""
+    if flow.subject is None:
+        return client.user_flow.first_factor
+    return Kind.PASSWORD if any(a.kind is Kind.PASSWORD for a in _known(flow, facts)) else Kind.EMAIL_OTP
+
+
+def _is_about(checked: Checked, authenticator: Authenticator | None) -> bool:
+    """The verdict was reached on what is stored now."""
+    if authenticator is None:
+        return checked.authenticator is None
+    return checked.authenticator == authenticator.id and checked.revision == authenticator.revision

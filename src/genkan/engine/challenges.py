@@ -1,0 +1,187 @@
+"""
+Send codes: which limits one more of them spends from, and the step that puts one on its way.
+
+Pure like the rest of the engine; the code itself is `factors.otp`'s, the counting `risk.rate`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from genkan import identifiers
+from genkan.engine import steps
+from genkan.engine.flow import AwaitingChoice, AwaitingProof, Flow, Part
+from genkan.engine.messages import (
+    Choose,
+    Count,
+    Deliver,
+    Effect,
+    Enrol,
+    Event,
+    Facts,
+    NeedProof,
+    Prove,
+    Signals,
+    Step,
+)
+from genkan.engine.transaction import Loaded
+from genkan.factors import otp
+from genkan.model import (
+    Authenticator,
+    Challenge,
+    Channel,
+    Client,
+    Identifier,
+    Kind,
+    Message,
+    MessagePurpose,
+    Purpose,
+    Reason,
+    Secret,
+    Tenant,
+)
+from genkan.risk import rate
+
+SMS_RESEND_AFTER = timedelta(seconds=30)
+"""Between two texts of one step (conditional-access 13.2)."""
+
+
+def limits(event: Event, loaded: Loaded, signals: Signals) -> Iterator[str]:
+    """The names of the limits that `advance` may spend from at this event: the shell loads their histories."""
+    flow, tenant = loaded.flow, loaded.directory.tenant
+    if flow is None:
+        return
+    match event, flow.stage:
+        case Prove(), AwaitingProof(challenge=challenge):
+            yield rate.guesses(owner(flow, challenge), challenge.kind)
+        case Choose(), (AwaitingChoice(part="second") | AwaitingProof(part="second")):
+            for authenticator in loaded.authenticators:
+                if authenticator.strong and authenticator.target is not None:
+                    yield from _buckets(authenticator.target, flow, "second", signals, tenant)
+        case Choose(), (AwaitingChoice(part=part) | AwaitingProof(part=part)) if flow.identifier is not None:
+            yield from _buckets(flow.identifier, flow, part, signals, tenant)
+        case Enrol(target=Identifier() as target), _:
+            yield from _buckets(target, flow, "enrol", signals, tenant)
+        case _:
+            return
+
+
+def _buckets(target: Identifier, flow: Flow, part: Part, signals: Signals, tenant: Tenant) -> Iterator[str]:
+    return (bucket for _, bucket in _send_limits(target, flow, part, signals, tenant))
+
+
+def _send_limits(
+    target: Identifier, flow: Flow, part: Part, signals: Signals, tenant: Tenant
+) -> list[tuple[rate.Limit, str]]:
+    """Every limit that one more code to this target spends from; the tightest wins (MSG-07)."""
+    spent = [
+        (rate.SENDS_OF_PURPOSE, rate.sends_of_purpose(target, said_purpose(flow, part))),
+        (rate.SENDS, rate.sends(target)),
+    ]
+    if target.kind == "phone":
+        owner = flow.subject or ""
+        spent += [
+            (rate.SMS_TO_NUMBER, rate.sms_to_number(target)),
+            (rate.SMS_FOR_SUBJECT, rate.sms_for_subject(owner)),
+        ]
+        if tenant.sms_per_prefix:
+            spent.append((rate.sms_prefix_limit(tenant.sms_per_prefix), rate.sms_to_prefix(target)))
+        if tenant.sms_per_calling_code:
+            spent.append((rate.sms_code_limit(tenant.sms_per_calling_code), rate.sms_to_code(target)))
+        if signals.address:
+            spent.append((rate.SMS_FROM_ADDRESS, rate.sms_from_address(signals.address)))
+        if part == "enrol":
+            spent += [
+                (rate.NUMBER_NEW, rate.number_new(owner, target)),
+                (rate.NUMBERS_TRIED, rate.numbers_tried(owner)),
+            ]
+    return spent
+
+
+def send(
+    flow: Flow,
+    event: Event,
+    client: Client,
+    facts: Facts,
+    part: Part,
+    kind: Kind,
+    target: Identifier,
+    authenticator: Authenticator | None,
+) -> Step:
+    """A fresh code on its way; the one before it is dead, and the tries do not start again (OTP-05)."""
+    by_sms = kind is Kind.SMS_OTP
+    if by_sms and not identifiers.region_open(target):
+        return steps.no(flow, event, facts, Reason.REGION_CLOSED)
+    exhausted = Reason.TELEPHONY_LIMIT if by_sms else Reason.TOO_MANY_SENDS
+    if by_sms and flow.last_sms_at is not None and facts.now < flow.last_sms_at + SMS_RESEND_AFTER:
+        return steps.no(
+            flow, event, facts, exhausted, "Wait half a minute before asking for another text message."
+        )
+    counts: list[Effect] = []
+    is_tried = False
+    for limit, bucket in _send_limits(target, flow, part, facts.signals, facts.directory.tenant):
+        if limit is rate.NUMBERS_TRIED and is_tried:
+            continue
+        history = rate.spend(facts.histories.get(bucket, ()), limit, facts.now)
+        if history is None and limit is rate.NUMBER_NEW:
+            is_tried = True
+        elif history is None:
+            return steps.no(
+                flow, event, facts, exhausted, "Too many codes were asked for. Wait a while and try again."
+            )
+        else:
+            counts.append(Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, limit)))
+    tenant = facts.directory.tenant
+    if by_sms and target.key.startswith(tenant.blocked_numbers):
+        return steps.no(flow, event, facts, Reason.NUMBER_BLOCKED)
+    code = facts.entropy.digits("code", tenant.code_length)
+    challenge = otp.issue(
+        kind,
+        target,
+        authenticator,
+        length=tenant.code_length,
+        lifetime=tenant.code_lifetime,
+        now=facts.now,
+        challenge_id=facts.entropy.guid("challenge"),
+        code=code,
+        key=facts.code_key,
+    )
+    effects = [*counts]
+    if flow.subject is not None or flow.purpose is Purpose.SIGN_UP:
+        message = Message(
+            id=challenge.id,
+            channel=Channel.SMS if by_sms else Channel.EMAIL,
+            to=target.value,
+            purpose=said_purpose(flow, part),
+            code=Secret(code),
+            values={"app": client.name},
+            created_at=facts.now,
+            expires_at=challenge.expires_at,
+        )
+        effects.append(Deliver(message))
+    flow = replace(flow, sends=flow.sends + 1, last_sms_at=facts.now if by_sms else flow.last_sms_at)
+    enrolling = part == "enrol"
+    shown = target.value if enrolling else identifiers.mask(target)
+    reply = NeedProof(kind=kind, hint=shown, length=challenge.length, enrolling=enrolling)
+    return steps.go(
+        flow, event, facts, AwaitingProof(part=part, challenge=challenge), reply, *effects, sent=kind
+    )
+
+
+def said_purpose(flow: Flow, part: Part) -> MessagePurpose:
+    """What a code is for, as a person and the dev inbox are told."""
+    return {"first": "sign_in", "verify": flow.purpose.value, "second": "mfa", "enrol": "enrol"}[part]
+
+
+def owner(flow: Flow, challenge: Challenge) -> str:
+    """Whose guesses these are: the subject's, or those on an address that nobody holds yet (OTP-11)."""
+    if flow.subject is not None:
+        return flow.subject
+    return flow.identifier.place if flow.identifier else challenge.id
+
+
+def part_of(flow: Flow) -> Part | None:
+    return flow.stage.part if isinstance(flow.stage, AwaitingChoice | AwaitingProof) else None

@@ -1,0 +1,404 @@
+"""
+The engine's whole vocabulary: events come in, replies go out, effects must last.
+
+Values only. A dialect turns requests into events and replies into responses; the store turns effects into rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from genkan.engine.flow import Flow, Offers
+from genkan.model import (
+    Assurance,
+    Attribute,
+    Authenticator,
+    Channel,
+    Client,
+    Demand,
+    Grant,
+    Identifier,
+    Kind,
+    Message,
+    MethodSettings,
+    Purpose,
+    Reason,
+    Resource,
+    Scalar,
+    Secret,
+    Subject,
+    Tenant,
+)
+from genkan.policy.model import Policy
+
+# Events: what the client may say. -------------------------------------------------------------------
+
+
+class Begin(Struct, frozen=True, kw_only=True):
+    """Open a flow."""
+
+    purpose: Purpose
+    offers: Offers
+    dialect: str
+
+
+class Identify(Struct, frozen=True, kw_only=True):
+    """Say who it is about; a sign-up may hand in its password and attributes at once."""
+
+    identifier: Identifier
+    password: Secret | None = None
+    attributes: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+class Choose(Struct, frozen=True, kw_only=True):
+    """Ask for a challenge: of the method named, or of the only one. Said again it is a resend or a change of method."""
+
+    method: str | None = None
+    offers: Offers | None = None
+    """What the client can do, when it says so anew."""
+
+
+class Prove(Struct, frozen=True, kw_only=True):
+    """Answer the challenge. `kind` is what the client believes it is answering."""
+
+    kind: Literal["password", "code"]
+    text: Secret
+    demand: Demand | None = None
+
+
+class Enrol(Struct, frozen=True, kw_only=True):
+    """Register an address or number as second factor. `target` is as typed; the engine makes it canonical."""
+
+    channel: Channel
+    target: Identifier | None
+    """None: it could not be read as one."""
+
+
+class Confirm(Struct, frozen=True):
+    """Finish the enrolment of an address that the flow has proven already (`preverified`)."""
+
+
+class SetPassword(Struct, frozen=True, kw_only=True):
+    """Hand in a new password."""
+
+    password: Secret
+
+
+class Supply(Struct, frozen=True, kw_only=True):
+    """Hand in attributes."""
+
+    attributes: Mapping[str, Scalar]
+
+
+class Look(Struct, frozen=True):
+    """Ask what is awaited. Changes nothing."""
+
+
+class Resume(Struct, frozen=True, kw_only=True):
+    """Ask for the grant. The one event that can end in `Ready`; everything is judged anew."""
+
+    demand: Demand | None = None
+    identifier: Identifier | None = None
+    """Whom the client believes it is about, when it says so."""
+
+
+class Renew(Struct, frozen=True, kw_only=True):
+    """Redeem a refresh token. Not of any flow: the grant carries the evidence, and policy judges it anew."""
+
+    token: Secret
+    demand: Demand | None = None
+    """None: what the grant is for."""
+    contexts: tuple[str, ...] = ()
+    """Authentication contexts asked for by `claims`, where no scope was named."""
+
+
+Event = Begin | Identify | Choose | Prove | Enrol | Confirm | SetPassword | Supply | Look | Resume | Renew
+
+
+# Replies: what the client hears. --------------------------------------------------------------------
+
+
+class Method(Struct, frozen=True, kw_only=True):
+    """A way to prove or to enrol, as it may be shown."""
+
+    id: str
+    kind: Kind
+    hint: str
+
+    @property
+    def channel(self) -> Channel:
+        return Channel.SMS if self.kind is Kind.SMS_OTP else Channel.EMAIL
+
+
+class NeedIdentifier(Struct, frozen=True):
+    """Say who you are."""
+
+
+class NeedChoice(Struct, frozen=True, kw_only=True):
+    """Choose a method. `because` is for the log and, after a right first factor, for the person."""
+
+    second: bool
+    methods: tuple[Method, ...] = ()
+    because: str = ""
+
+
+class NeedProof(Struct, frozen=True, kw_only=True):
+    """Answer the challenge."""
+
+    kind: Kind
+    hint: str = ""
+    length: int = 0
+    enrolling: bool = False
+    preverified: bool = False
+
+
+class NeedNewPassword(Struct, frozen=True):
+    """Set a password."""
+
+
+class NeedAttributes(Struct, frozen=True, kw_only=True):
+    """Hand in these attributes. `unverified`: they were kept, but the address must be proven first."""
+
+    attributes: tuple[Attribute, ...] = ()
+    unverified: bool = False
+
+
+class NeedEnrolment(Struct, frozen=True, kw_only=True):
+    """Register one of these. `Method.hint` prefills the target and is in clear: the first factor is proven."""
+
+    methods: tuple[Method, ...]
+    because: str = ""
+
+
+class NeedResume(Struct, frozen=True):
+    """All that was asked is done: resume."""
+
+
+class NeedCheck(Struct, frozen=True, kw_only=True):
+    """To the shell, never to a client: a try is spent, now compare this slow secret and step again with the verdict."""
+
+    authenticator: Authenticator | None
+    """None: there is no password; do the same work and say no (PWD-09)."""
+    text: Secret
+    spent: int
+    """The entry in the history of guesses to take back if the password is right."""
+
+
+class Ready(Struct, frozen=True, kw_only=True):
+    """Every required factor is proven, as decided in this very step: the grant is written with it."""
+
+    subject: Subject
+    client: Client
+    demand: Demand
+    assurance: Assurance
+    contexts: tuple[str, ...] = ()
+    """The authentication contexts that are satisfied (`acrs`)."""
+    grant: Grant
+    refresh: Secret
+    """The refresh token of this step."""
+    token_id: str
+    """A fresh GUID for `jti` and `uti`."""
+
+
+class Web(Struct, frozen=True, kw_only=True):
+    """Only a browser can go on. The native flow is over."""
+
+    because: str
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """No. A value, so that the spent try and the audit row commit with it."""
+
+    reason: Reason
+    detail: str = ""
+    """A parameter's name, or a sentence for the person; never a secret."""
+    attributes: tuple[str, ...] = ()
+    """The names refused, with `attributes_refused`."""
+
+
+Reply = (
+    NeedIdentifier
+    | NeedChoice
+    | NeedProof
+    | NeedNewPassword
+    | NeedAttributes
+    | NeedEnrolment
+    | NeedResume
+    | NeedCheck
+    | Ready
+    | Web
+    | Refused
+)
+
+
+# Effects: what must last. Written in one transaction with the flow. ---------------------------------
+
+
+class PutSubject(Struct, frozen=True):
+    """Insert when `revision` is 0, else update the row that still has `revision`. Its identifiers are unique."""
+
+    subject: Subject
+
+
+class PutAuthenticator(Struct, frozen=True):
+    """Insert when `revision` is 0, else update the row that still has `revision`."""
+
+    authenticator: Authenticator
+
+
+class PutGrant(Struct, frozen=True):
+    """Insert when `revision` is 0, else update the row that still has `revision`."""
+
+    grant: Grant
+
+
+class RevokeGrants(Struct, frozen=True, kw_only=True):
+    """End every live grant of a subject."""
+
+    subject: str
+    at: datetime
+
+
+class Deliver(Struct, frozen=True):
+    """Put a message into the outbox."""
+
+    message: Message
+
+
+class Count(Struct, frozen=True, kw_only=True):
+    """Replace the history of a limit (`risk.rate`)."""
+
+    bucket: str
+    history: tuple[int, ...]
+    keep_until: datetime
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """An audit row. Carries no secret and no address in clear (LOG-01)."""
+
+    action: str
+    """Two or three words: `signin:proof:wrong`."""
+    reason: str = ""
+    subject: str | None = None
+    client: str | None = None
+    correlation_id: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """What explains the step: the kind of proof, the policy trace."""
+
+
+Effect = PutSubject | PutAuthenticator | PutGrant | RevokeGrants | Deliver | Count | Record
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """The outcome of one event. `flow` None: nothing is to be kept of it."""
+
+    flow: Flow | None
+    reply: Reply
+    effects: tuple[Effect, ...] = ()
+
+
+# Facts: all the engine may know. --------------------------------------------------------------------
+
+
+class Directory(Struct, frozen=True, kw_only=True):
+    """What an administrator has configured, read as one consistent value."""
+
+    tenant: Tenant
+    clients: Mapping[str, Client] = field(default_factory=dict)
+    resources: Mapping[str, Resource] = field(default_factory=dict)
+    policies: tuple[Policy, ...] = ()
+    methods: Mapping[Kind, MethodSettings] = field(default_factory=dict)
+    revision: int = 0
+
+
+class Signals(Struct, frozen=True, kw_only=True):
+    """What the server knows of the request beside its words."""
+
+    address: str = ""
+    origin: str | None = None
+    """The web origin that the request came from, when a browser sent one (BRW-03)."""
+    client_app: Literal["browser", "mobileAppsAndDesktopClients", "other"] = "mobileAppsAndDesktopClients"
+    platform: str = "unknown"
+    correlation_id: str = ""
+
+
+class Entropy(Struct, frozen=True):
+    """
+    The randomness of one step, drawn by the shell before it: 32 bytes, from which each label yields its own stream.
+
+    A step can so be replayed exactly. Labels keep the uses apart; one label is used once in a step.
+    """
+
+    seed: bytes
+
+    def __repr__(self) -> str:
+        return "Entropy(…)"
+
+    def take(self, label: str, size: int) -> bytes:
+        """`size` bytes (at most 64) for this label."""
+        return blake2b(label.encode(), key=self.seed, digest_size=size).digest()
+
+    def guid(self, label: str) -> str:
+        """A random GUID (RFC 9562 version 4)."""
+        raw = bytearray(self.take(label, 16))
+        raw[6] = raw[6] & 0x0F | 0x40
+        raw[8] = raw[8] & 0x3F | 0x80
+        text = raw.hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def digits(self, label: str, length: int) -> str:
+        """A uniform decimal code: draws outside the largest whole multiple are thrown away (OTP-01)."""
+        span = 10**length
+        ceiling = 2**64 - 2**64 % span
+        attempt = 0
+        while (drawn := int.from_bytes(self.take(f"{label}/{attempt}", 8))) >= ceiling:
+            attempt += 1
+        return f"{drawn % span:0{length}}"
+
+
+class Checked(Struct, frozen=True, kw_only=True):
+    """The shell's verdict on a password, bound to what it was compared with."""
+
+    authenticator: str | None
+    revision: int
+    right: bool
+    spent: int
+    rehashed: Secret | None = None
+    """The same password under today's parameters, when the stored one was weaker."""
+
+
+class Hashed(Struct, frozen=True, kw_only=True):
+    """A new password, judged and hashed by the shell before the step."""
+
+    refused: Reason | None
+    material: Secret | None
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """All the engine may know of the world at this step."""
+
+    now: datetime
+    directory: Directory
+    client: Client | None
+    subject: Subject | None = None
+    """Whom the flow is about; before it has one, who holds the identifier in question."""
+    authenticators: tuple[Authenticator, ...] = ()
+    """The subject's, active ones only."""
+    groups: frozenset[str] = frozenset()
+    """The subject's groups, nested ones counted."""
+    grant: Grant | None = None
+    histories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """The limits this step may spend from (`advance.limits`)."""
+    signals: Signals = field(default_factory=Signals)
+    entropy: Entropy
+    code_key: bytes
+    """The tenant's key for the digests of codes."""
+    rotation_key: bytes = b""
+    """The tenant's key from which a spent refresh token yields its successor."""
+    checked: Checked | None = None
+    hashed: Hashed | None = None

@@ -1,0 +1,150 @@
+"""
+What the person must do next: the evidence of a flow held against what policy requires.
+
+Decides nothing that `policy` decides; turns its decision into a stage and a reply. Reads no clock, does no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from genkan.engine import steps
+from genkan.engine.flow import AnyStage, AwaitingChoice, AwaitingEnrolment, AwaitingResume, Closed, Flow
+from genkan.engine.messages import (
+    Effect,
+    Event,
+    Facts,
+    Method,
+    NeedChoice,
+    NeedEnrolment,
+    NeedResume,
+    Refused,
+    Reply,
+    Step,
+    Web,
+)
+from genkan.identifiers import mask
+from genkan.model import Authenticator, Client, Demand, Evidence, Grant, Identifier, Kind, Purpose, Reason
+from genkan.policy.decide import decide
+from genkan.policy.model import DIRECTORY, Context, Decision, Person
+
+NOTHING_DEMANDED = Demand(scopes=("openid", "profile", "offline_access"), resource=DIRECTORY)
+"""What a token request without `scope` is for: the directory resource (conditional-access 4.3)."""
+
+
+def judge(flow: Flow, client: Client, facts: Facts) -> Decision:
+    """Ask policy about this flow: its evidence, the account and the policies as they are at this moment."""
+    context = _context(
+        facts,
+        client=client,
+        demand=flow.demand or NOTHING_DEMANDED,
+        evidence=flow.evidence,
+        kind="initial",
+        purpose=flow.purpose,
+        enrolled=flow.enrolled,
+    )
+    return decide(facts.directory.policies, context)
+
+
+def judge_grant(grant: Grant, demand: Demand, client: Client, facts: Facts) -> Decision:
+    """Ask policy about a refresh: the same question, on the evidence that the grant rests on (CA-07)."""
+    context = _context(facts, client=client, demand=demand, evidence=grant.evidence, kind="refresh")
+    return decide(facts.directory.policies, context)
+
+
+def _context(
+    facts: Facts,
+    *,
+    client: Client,
+    demand: Demand,
+    evidence: tuple[Evidence, ...],
+    kind: Literal["initial", "refresh"],
+    purpose: Purpose = Purpose.SIGN_IN,
+    enrolled: bool = False,
+) -> Context:
+    """What policy may know. The client's capabilities are not in it."""
+    subject = facts.subject
+    person = None
+    if subject is not None:
+        person = Person(
+            id=subject.id,
+            groups=facts.groups,
+            created_at=subject.created_at,
+            sign_in_place=subject.email.place if subject.email else None,
+        )
+    return Context(
+        now=facts.now,
+        kind=kind,
+        purpose=purpose,
+        person=person,
+        client=client,
+        demand=demand,
+        evidence=evidence,
+        enrolled=enrolled,
+        authenticators=facts.authenticators,
+        methods=facts.directory.methods,
+        client_app=facts.signals.client_app,
+        platform=facts.signals.platform,
+        address=facts.signals.address,
+    )
+
+
+def plan(flow: Flow, decision: Decision) -> tuple[AnyStage, Reply]:
+    """
+    The stage that the decision leads to, and what the client hears.
+
+    A client that cannot do what is needed gets the web fallback: its capabilities choose how a requirement is
+    shown, never whether it holds (FLOW-09, FLOW-10).
+    """
+    match decision.outcome:
+        case "allow":
+            return AwaitingResume(), NeedResume()
+        case "mfa" if flow.offers.second_factor:
+            return AwaitingChoice(part="second"), second_factors(decision)
+        case "mfa":
+            return _web("The app did not declare the capability mfa_required")
+        case "register" if flow.offers.enrolment:
+            return AwaitingEnrolment(), enrolments(decision, None)
+        case "register":
+            return _web("The app did not declare the capability registration_required")
+        case _:
+            reason = decision.reason or Reason.BLOCKED_BY_POLICY
+            return Closed(outcome=reason), Refused(reason=reason, detail=decision.because)
+
+
+def second_factors(decision: Decision) -> NeedChoice:
+    """The methods that may serve as second factor here, as they may be shown."""
+    methods = tuple(Method(id=a.id, kind=a.kind, hint=hint(a)) for a in decision.usable)
+    return NeedChoice(second=True, methods=methods, because=decision.because)
+
+
+def enrolments(decision: Decision, address: Identifier | None) -> NeedEnrolment:
+    """The kinds that may be registered here; the sign-in address prefills the e-mail one (native-auth-v1 D24)."""
+    methods = tuple(
+        Method(id=kind, kind=kind, hint=address.value if kind is Kind.EMAIL_OTP and address else "")
+        for kind in decision.registrable
+    )
+    return NeedEnrolment(methods=methods, because=decision.because)
+
+
+def hint(authenticator: Authenticator) -> str:
+    """Where its codes go, masked."""
+    return mask(authenticator.target) if authenticator.target else ""
+
+
+def _web(because: str) -> tuple[AnyStage, Reply]:
+    return Closed(outcome="web"), Web(because=because)
+
+
+def planned(flow: Flow, event: Event, client: Client, facts: Facts, *effects: Effect) -> Step:
+    """Go where policy leads; its trace goes into the audit row."""
+    decision = judge(flow, client, facts)
+    stage, reply = plan(flow, decision)
+    if isinstance(reply, Web | Refused):
+        flow = replace(flow, stage=stage)
+        return steps.kept(flow, event, facts, reply, *effects, policies=decision.trace)
+    if isinstance(stage, AwaitingEnrolment):
+        reply = enrolments(decision, facts.subject.email if facts.subject else None)
+    return steps.go(flow, event, facts, stage, reply, *effects, policies=decision.trace)

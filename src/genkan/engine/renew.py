@@ -1,0 +1,83 @@
+"""
+Redeem a refresh token: not of any flow, but policy is asked the same question on the evidence of the grant.
+
+Source: native-auth-v1 4.4; TOK-05 to TOK-08, CA-07.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from genkan.engine.messages import Effect, Facts, PutGrant, Ready, Record, Refused, Renew, Step
+from genkan.engine.plan import judge_grant
+from genkan.model import Client, Reason
+from genkan.tokens import grants, scopes
+from genkan.tokens.claims import assurance
+
+
+def renew(event: Renew, client: Client, facts: Facts) -> Step:
+    """
+    Redeem a refresh token: first the token itself, then the account, then policy on the evidence of the grant (CA-07).
+
+    A refusal by policy leaves the token as it was; only the reuse of a spent one changes anything, and ends the family.
+    """
+    subject, grant = facts.subject, facts.grant
+    redeemed = grants.redeem(
+        grant,
+        event.token,
+        client_id=client.id,
+        epoch=subject.epoch if subject else -1,
+        tenant=facts.directory.tenant,
+        key=facts.rotation_key,
+        now=facts.now,
+    )
+    if isinstance(redeemed, grants.Refused) or subject is None:
+        return _not_renewed(
+            client, facts, redeemed.reason if isinstance(redeemed, grants.Refused) else Reason.GRANT_UNKNOWN
+        )
+    if isinstance(redeemed, grants.Reuse):
+        return _not_renewed(client, facts, redeemed.reason, PutGrant(redeemed.grant))
+    if subject.status != "active":
+        return _not_renewed(client, facts, Reason.SUBJECT_DISABLED)
+    if subject.must_change_password:
+        return _not_renewed(client, facts, Reason.GRANT_NEEDS_NEW_PASSWORD)
+    demand = event.demand or scopes.again(redeemed.grant.demand, client, facts.directory.resources)
+    if isinstance(demand, Reason):
+        return _not_renewed(client, facts, demand)
+    if event.contexts:
+        demand = replace(demand, contexts=event.contexts)
+    decision = judge_grant(redeemed.grant, demand, client, facts)
+    if decision.outcome != "allow":
+        return _not_renewed(client, facts, decision.reason or Reason.FACTOR_REQUIRED, policies=decision.trace)
+    ready = Ready(
+        subject=subject,
+        client=client,
+        demand=demand,
+        assurance=assurance(redeemed.grant.evidence),
+        contexts=decision.acrs,
+        grant=redeemed.grant,
+        refresh=redeemed.refresh,
+        token_id=facts.entropy.guid("token"),
+    )
+    effects: list[Effect] = [_renewal(client, facts, "ready", "", {"policies": decision.trace})]
+    if isinstance(redeemed, grants.Redeemed):
+        effects.append(PutGrant(redeemed.grant))
+    return Step(flow=None, reply=ready, effects=tuple(effects))
+
+
+def _not_renewed(client: Client, facts: Facts, reason: Reason, *effects: Effect, **detail: Any) -> Step:
+    record = () if facts.grant is None else (_renewal(client, facts, "refused", reason, detail),)
+    return Step(flow=None, reply=Refused(reason=reason), effects=(*effects, *record))
+
+
+def _renewal(client: Client, facts: Facts, outcome: str, reason: str, detail: dict[str, Any]) -> Record:
+    return Record(
+        action=f"session:renew:{outcome}",
+        reason=reason,
+        subject=facts.grant.subject if facts.grant else None,
+        client=client.id,
+        correlation_id=facts.signals.correlation_id,
+        detail=detail,
+    )

@@ -1,0 +1,91 @@
+"""
+Reset a forgotten password: a code to an address of the account, a new password, and then an ordinary sign-in.
+
+A reset never adds, removes or skips a second factor: what it has proven is a mailbox, which policy counts as spent
+(SSPR-01, SSPR-07). Nothing about the account changes before the code was right (SSPR-03).
+Source: native-auth-v1 7; conditional-access 6.3.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from genkan.engine import steps
+from genkan.engine.flow import AwaitingChoice, AwaitingNewPassword, AwaitingResume, Flow
+from genkan.engine.messages import (
+    Effect,
+    Event,
+    Facts,
+    Identify,
+    NeedChoice,
+    NeedNewPassword,
+    NeedResume,
+    PutAuthenticator,
+    PutSubject,
+    RevokeGrants,
+    SetPassword,
+    Step,
+)
+from genkan.model import Client, Evidence, Identifier, Kind, Reason
+
+NEW_METHOD_COOLS = timedelta(hours=12)
+"""A younger method gets no reset code: somebody else may just have added it (SSPR-10)."""
+
+PASSWORDS_REMEMBERED = 4
+"""Earlier passwords that may not be used again, the present one not counted."""
+
+
+def identify(flow: Flow, event: Identify, facts: Facts) -> Step:
+    """Name the account; it must have a password to reset."""
+    subject, tenant = steps.holder(event.identifier, facts), facts.directory.tenant
+    if not tenant.self_service_reset:
+        return steps.no(flow, event, facts, Reason.RESET_DISABLED)
+    if not flow.offers.code:
+        return steps.web(flow, event, facts, "The app did not list the challenge type oob")
+    has_password = any(a.kind is Kind.PASSWORD for a in facts.authenticators)
+    if tenant.enumeration == "compat" and (subject is None or not has_password):
+        return steps.no(flow, event, facts, Reason.NO_PASSWORD if subject else Reason.UNKNOWN_SUBJECT)
+    if subject is not None and has_password:
+        flow = replace(flow, subject=subject.id, epoch=subject.epoch)
+    return steps.go(flow, event, facts, AwaitingChoice(part="verify"), NeedChoice(second=False))
+
+
+def target(flow: Flow, facts: Facts) -> Identifier | None:
+    """Where the code goes: another registered mailbox if there is one, else the account's own (OTP-16)."""
+    if flow.subject is None or facts.subject is None:
+        return flow.identifier
+    own = facts.subject.email
+    others = (
+        a.target
+        for a in facts.authenticators
+        if a.kind is Kind.EMAIL_OTP and a.strong and a.created_at + NEW_METHOD_COOLS <= facts.now
+    )
+    return next((t for t in others if t is not None and t != own), own)
+
+
+def verified(flow: Flow, event: Event, facts: Facts) -> Step:
+    """The code was right: a new password may be set, in this flow alone (SSPR-02)."""
+    return steps.go(flow, event, facts, AwaitingNewPassword(offered=True), NeedNewPassword())
+
+
+def set_password(flow: Flow, event: SetPassword, client: Client, facts: Facts) -> Step:
+    """Replace the password, end every session and flow of the account, and tell its owner (SSPR-04)."""
+    subject, hashed = facts.subject, facts.hashed
+    old = next((a for a in facts.authenticators if a.kind is Kind.PASSWORD), None)
+    if subject is None or old is None:
+        return steps.close(flow, event, facts, Reason.INVALID_HANDLE)
+    if hashed is None or hashed.material is None:
+        return steps.no(flow, event, facts, (hashed.refused if hashed else None) or Reason.PASSWORD_INVALID)
+    previous = (old.material, *old.previous) if old.material else old.previous
+    new = replace(old, material=hashed.material, previous=previous[:PASSWORDS_REMEMBERED])
+    effects: list[Effect] = [
+        PutAuthenticator(new),
+        PutSubject(replace(subject, epoch=subject.epoch + 1, must_change_password=False)),
+        RevokeGrants(subject=subject.id, at=facts.now),
+        *steps.notices(subject, facts, client, "password_changed"),
+    ]
+    proven = Evidence(kind=Kind.PASSWORD, authenticator=old.id, at=facts.now, part="first")
+    flow = replace(steps.proven(flow, proven), epoch=subject.epoch + 1)
+    return steps.go(flow, event, facts, AwaitingResume(), NeedResume(), *effects)

@@ -1,0 +1,117 @@
+"""
+Sign up: address, password and attributes in any order, and in the end an account.
+
+Nothing is reserved and nothing is sent before the address is proven; the account exists from the step that has
+everything (ENR-11). Source: native-auth-v1 6; conditional-access 6.3.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from genkan.engine import attributes, steps
+from genkan.engine.challenges import part_of
+from genkan.engine.flow import (
+    AwaitingAttributes,
+    AwaitingChoice,
+    AwaitingNewPassword,
+    AwaitingProof,
+    AwaitingResume,
+    Flow,
+)
+from genkan.engine.messages import (
+    Effect,
+    Event,
+    Facts,
+    Identify,
+    NeedAttributes,
+    NeedChoice,
+    NeedNewPassword,
+    NeedResume,
+    PutAuthenticator,
+    PutSubject,
+    SetPassword,
+    Step,
+    Supply,
+)
+from genkan.model import Authenticator, Client, Evidence, Kind, Purpose, Reason, Subject
+
+
+def identify(flow: Flow, event: Identify, client: Client, facts: Facts) -> Step:
+    if facts.subject is not None:
+        return steps.no(flow, event, facts, Reason.SUBJECT_EXISTS)
+    by_password = client.user_flow.first_factor is Kind.PASSWORD
+    if not flow.offers.code:
+        return steps.web(flow, event, facts, "The app did not list the challenge type oob")
+    if by_password and not flow.offers.password:
+        return steps.web(flow, event, facts, "The app did not list the challenge type password")
+    judged = attributes.judge(event.attributes, client.user_flow.attributes)
+    if judged.refused:
+        return steps.no(flow, event, facts, Reason.ATTRIBUTES_REFUSED, attributes=judged.refused)
+    flow = replace(flow, attributes=judged.accepted)
+    if by_password and event.password is not None:
+        if facts.hashed is None or facts.hashed.refused is not None:
+            refused = facts.hashed.refused if facts.hashed else None
+            return steps.no(flow, event, facts, refused or Reason.PASSWORD_INVALID)
+        flow = replace(flow, password=facts.hashed.material)
+    return steps.go(flow, event, facts, AwaitingChoice(part="verify"), NeedChoice(second=False))
+
+
+def set_password(flow: Flow, event: SetPassword, client: Client, facts: Facts) -> Step:
+    """Keep the new password, hashed, until the account exists."""
+    hashed = facts.hashed
+    if hashed is None or hashed.material is None:
+        return steps.no(flow, event, facts, (hashed.refused if hashed else None) or Reason.PASSWORD_INVALID)
+    flow = replace(flow, password=hashed.material, phase=flow.phase + 1)
+    return further(flow, event, client, facts)
+
+
+def supply(flow: Flow, event: Supply, client: Client, facts: Facts) -> Step:
+    """Keep the attributes; before the address is proven that is all that happens."""
+    early = isinstance(flow.stage, AwaitingChoice | AwaitingProof)
+    if flow.purpose is not Purpose.SIGN_UP or (early and part_of(flow) != "verify"):
+        return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
+    judged = attributes.judge(event.attributes, client.user_flow.attributes)
+    if judged.refused:
+        return steps.no(flow, event, facts, Reason.ATTRIBUTES_REFUSED, attributes=judged.refused)
+    flow = replace(flow, attributes={**flow.attributes, **judged.accepted})
+    if early:
+        return steps.go(flow, event, facts, flow.stage, NeedAttributes(unverified=True))
+    return further(flow, event, client, facts)
+
+
+def further(flow: Flow, event: Event, client: Client, facts: Facts, *effects: Effect) -> Step:
+    """What a sign-up still lacks, in the order of native-auth-v1 6.3; with nothing lacking, the account."""
+    by_password = client.user_flow.first_factor is Kind.PASSWORD
+    if by_password and flow.password is None:
+        return steps.go(flow, event, facts, AwaitingNewPassword(offered=False), NeedNewPassword(), *effects)
+    lacking = attributes.missing(flow.attributes, client.user_flow.attributes)
+    if lacking:
+        return steps.go(
+            flow, event, facts, AwaitingAttributes(), NeedAttributes(attributes=lacking), *effects
+        )
+    if facts.subject is not None or flow.identifier is None:
+        return steps.close(flow, event, facts, Reason.SUBJECT_EXISTS)
+    subject = Subject(
+        id=facts.entropy.guid("subject"),
+        identifiers=(flow.identifier,),
+        attributes=flow.attributes,
+        created_at=facts.now,
+    )
+    first = Authenticator(
+        id=facts.entropy.guid("authenticator"),
+        subject=subject.id,
+        kind=Kind.PASSWORD if by_password else Kind.EMAIL_OTP,
+        target=None if by_password else flow.identifier,
+        material=flow.password,
+        strong=False,
+        created_at=facts.now,
+    )
+    if by_password:
+        proven = Evidence(kind=Kind.PASSWORD, authenticator=first.id, at=facts.now, part="first")
+        flow = replace(flow, evidence=(*flow.evidence, proven), password=None)
+    else:
+        flow = replace(flow, evidence=tuple(replace(e, authenticator=first.id) for e in flow.evidence))
+    flow = replace(flow, subject=subject.id, attributes={})
+    created = (*effects, PutSubject(subject), PutAuthenticator(first))
+    return steps.go(flow, event, facts, AwaitingResume(), NeedResume(), *created, subject=subject.id)

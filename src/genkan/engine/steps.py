@@ -1,0 +1,127 @@
+"""
+How a step ends: the flow goes on, stays as it was, or is over; each with its audit row.
+
+Small words that the rest of the engine is written in. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from genkan.engine.flow import AnyStage, Closed, Flow
+from genkan.engine.messages import Deliver, Effect, Event, Facts, Record, Refused, Reply, Step, Web
+from genkan.model import Channel, Client, Evidence, Identifier, Message, Purpose, Reason, Subject
+
+NOTICE_LIFETIME = timedelta(days=3)
+"""A notice to the owner is worth sending this long."""
+
+
+def go(
+    flow: Flow, event: Event, facts: Facts, stage: AnyStage, reply: Reply, *effects: Effect, **detail: Any
+) -> Step:
+    """The flow goes on to `stage`, and its idle time starts again (FLOW-16)."""
+    tenant = facts.directory.tenant
+    until = min(facts.now + tenant.flow_idle, flow.created_at + tenant.flow_lifetime)
+    return kept(replace(flow, stage=stage, expires_at=until), event, facts, reply, *effects, **detail)
+
+
+def kept(flow: Flow, event: Event, facts: Facts, reply: Reply, *effects: Effect, **detail: Any) -> Step:
+    """The flow is written as it is, with what the step did."""
+    return Step(flow=flow, reply=reply, effects=(*effects, _record(flow, event, facts, reply, detail)))
+
+
+def close(flow: Flow, event: Event, facts: Facts, reason: Reason) -> Step:
+    """The flow is over."""
+    return kept(replace(flow, stage=Closed(outcome=reason)), event, facts, Refused(reason=reason))
+
+
+def web(flow: Flow, event: Event, facts: Facts, because: str) -> Step:
+    return kept(replace(flow, stage=Closed(outcome="web")), event, facts, Web(because=because))
+
+
+def no(
+    flow: Flow | None,
+    event: Event,
+    facts: Facts,
+    reason: Reason,
+    detail: str = "",
+    *,
+    attributes: tuple[str, ...] = (),
+) -> Step:
+    """Refuse, and leave the flow exactly as it was."""
+    reply = Refused(reason=reason, detail=detail, attributes=attributes)
+    if flow is None:
+        return Step(flow=None, reply=reply)
+    return Step(flow=None, reply=reply, effects=(_record(flow, event, facts, reply, {}),))
+
+
+def shown(flow: Flow, reply: Reply) -> Step:
+    return Step(flow=None, reply=reply)
+
+
+def proven(flow: Flow, evidence: Evidence) -> Flow:
+    """The next phase: more is proven, and the tries are counted anew."""
+    return replace(
+        flow,
+        evidence=(*flow.evidence, evidence),
+        phase=flow.phase + 1,
+        failures=0,
+        pending=0,
+        sends=0,
+        last_sms_at=None,
+    )
+
+
+def _record(flow: Flow, event: Event, facts: Facts, reply: Reply, detail: dict[str, Any]) -> Record:
+    """The audit row of this step (LOG-04): what was said, what came of it, and why."""
+    outcome = "refused" if isinstance(reply, Refused) else type(reply).__name__.lower()
+    return Record(
+        action=f"{flow.purpose}:{type(event).__name__.lower()}:{outcome}",
+        reason=reply.reason if isinstance(reply, Refused) else "",
+        subject=flow.subject,
+        client=flow.client,
+        correlation_id=flow.correlation_id,
+        detail=detail,
+    )
+
+
+def unfit_account(flow: Flow, facts: Facts) -> Reason | None:
+    """Why the account may not go on, told only after a right proof (ENUM-07). A reset changes a password that must."""
+    subject = facts.subject
+    if subject is None or flow.subject is None:
+        return None
+    if subject.status != "active":
+        return Reason.SUBJECT_DISABLED
+    must_change = subject.must_change_password and flow.purpose is not Purpose.RESET_PASSWORD
+    return Reason.PASSWORD_MUST_CHANGE if must_change else None
+
+
+def holder(identifier: Identifier, facts: Facts) -> Subject | None:
+    """Whom a name that somebody typed means. Where usernames are switched off they are nobody's."""
+    if identifier.kind == "username" and not facts.directory.tenant.usernames:
+        return None
+    return facts.subject
+
+
+def sign_in_address(facts: Facts) -> Identifier | None:
+    return facts.subject.email if facts.subject else None
+
+
+def notices(subject: Subject, facts: Facts, client: Client, template: str, **values: str) -> list[Deliver]:
+    """Tell the owner, at the sign-in address, what was changed (ENR-03, SSPR-04)."""
+    if subject.email is None:
+        return []
+    message = Message(
+        id=facts.entropy.guid("notice"),
+        channel=Channel.EMAIL,
+        to=subject.email.value,
+        purpose="notice",
+        template=template,
+        values={"app": client.name, **values},
+        created_at=facts.now,
+        expires_at=facts.now + NOTICE_LIFETIME,
+    )
+    return [Deliver(message)]

@@ -1,0 +1,94 @@
+"""
+What passes between the shell and a store: what a step is decided on, and what it wants written.
+
+Values only, so that the two rooms need not see each other. Knows nothing of databases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from msgspec import Struct, field
+
+from genkan.engine.flow import Flow
+from genkan.engine.messages import Directory, Effect, Record
+from genkan.model import Authenticator, Grant, Message, Subject
+
+T = TypeVar("T")
+
+
+class Loaded(Struct, frozen=True, kw_only=True):
+    """What a step is decided on: one consistent view, read in the transaction that will write its outcome."""
+
+    now: datetime
+    """The store's clock, read once for the batch and never going backwards (TIM-01, TIM-03)."""
+    directory: Directory
+    flow: Flow | None = None
+    flow_version: int = 0
+    subject: Subject | None = None
+    authenticators: tuple[Authenticator, ...] = ()
+    """The subject's, active ones only, oldest first."""
+    groups: frozenset[str] = frozenset()
+    """Ids of every group the subject is in, directly or through other groups."""
+    grant: Grant | None = None
+    histories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+class Needs(Struct, frozen=True, kw_only=True):
+    """
+    What to load.
+
+    The subject loaded is the one named here, else the flow's or the grant's; where these have none, the holder of
+    `identifier`, or else of the flow's own identifier.
+    """
+
+    flow: bytes | None = None
+    identifier: str | None = None
+    """A lookup key (`Identifier.key`)."""
+    grant: str | None = None
+    subject: str | None = None
+    """The id of a subject, for administration: no flow leads to it."""
+    buckets: Callable[[Loaded], Iterable[str]] | None = None
+    """Names the limits to load, once the rest is known."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """What a step wants written. With neither a flow nor effects nothing is written at all."""
+
+    flow: Flow | None = None
+    effects: tuple[Effect, ...] = ()
+
+
+Decide = Callable[[Loaded], tuple[Change, T]]
+
+
+class StoreUnavailable(Exception):
+    """The store cannot commit now (locked, full, gone). Nothing was changed; the request may be repeated."""
+
+
+class Conflict(Exception):
+    """
+    What was to be written contradicts what is stored, however often it was decided. Nothing of it was written.
+
+    A fault of the caller, unless it wrote something it could not look at first: an identifier that another subject
+    holds, a revision it has kept from earlier.
+    """
+
+
+class Outgoing(Struct, frozen=True, kw_only=True):
+    """A leased outbox row."""
+
+    id: int
+    message: Message
+    attempts: int
+    """Which attempt this is, counting from 1."""
+
+
+class Audited(Struct, frozen=True, kw_only=True):
+    """An audit row."""
+
+    seq: int
+    at: datetime
+    record: Record

@@ -1,0 +1,47 @@
+"""
+Requests and responses as plain values: server and framework objects stop at `wire/http.py`.
+
+Knows nothing of sockets, of any dialect, or of what an answer means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request, read whole. Header names are lower case."""
+
+    method: str
+    path: str
+    """Below the tenant segment, lower case, single slashes, as `/oauth2/v2.0/token`."""
+    query: str = ""
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    address: str = ""
+    """The client's IP address, an IPv4-mapped IPv6 address unwrapped."""
+    correlation_id: str = ""
+    trace_id: str = ""
+    base_url: str = ""
+    """The public base URL from settings, without a trailing slash; never taken from `Host`."""
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP answer. `stream` is for server-sent events and excludes `body`."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+    stream: AsyncIterator[bytes] | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def json_response(body: Any, status: int = 200, *headers: tuple[str, str]) -> Response:
+    """A JSON answer that no cache keeps."""
+    return Response(status=status, body=_encode(body), headers=headers)

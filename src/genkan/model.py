@@ -1,0 +1,354 @@
+"""
+The nouns: frozen values that every other room speaks of.
+
+Knows nothing of storage, protocols, the clock or randomness; holds no rule longer than a line.
+Times are aware UTC `datetime`s, spans are `timedelta`s, identifiers of rows are lower-case GUID strings.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct, field
+
+Scalar = str | int | bool
+"""What an attribute of a person may be (native-auth-v1 10.1)."""
+
+
+class Secret(Struct, frozen=True):
+    """A text that must never be printed: a password, a code, a token. Its `repr` shows nothing."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+class Kind(StrEnum):
+    """A kind of authenticator (SP 800-63B); each has one file in `factors/`."""
+
+    PASSWORD = "password"
+    EMAIL_OTP = "email_otp"
+    SMS_OTP = "sms_otp"
+
+
+class Channel(StrEnum):
+    """How a message travels."""
+
+    EMAIL = "email"
+    SMS = "sms"
+
+
+class Purpose(StrEnum):
+    """What a flow is for: each only a different starting requirement."""
+
+    SIGN_IN = "sign_in"
+    SIGN_UP = "sign_up"
+    RESET_PASSWORD = "reset_password"
+
+
+class Reason(StrEnum):
+    """Every refusal there is. Each dialect holds one entry for each (`tests/wire/test_refusals_total.py`)."""
+
+    # The request itself.
+    PARAMETER_MISSING = "parameter_missing"
+    PARAMETER_REPEATED = "parameter_repeated"
+    PARAMETER_MALFORMED = "parameter_malformed"
+    IDENTIFIER_MALFORMED = "identifier_malformed"
+    CHALLENGE_TYPE_LACKS_REDIRECT = "challenge_type_lacks_redirect"
+    CHALLENGE_TYPE_UNKNOWN = "challenge_type_unknown"
+    UNKNOWN_GRANT_TYPE = "unknown_grant_type"
+    INVALID_SCOPE = "invalid_scope"
+    INVALID_CONTEXT = "invalid_context"
+    UNKNOWN_TENANT = "unknown_tenant"
+    # The client.
+    CLIENT_MALFORMED = "client_malformed"
+    UNKNOWN_CLIENT = "unknown_client"
+    CLIENT_NOT_NATIVE = "client_not_native"
+    CLIENT_NOT_PUBLIC = "client_not_public"
+    FOREIGN_ORIGIN = "foreign_origin"
+    # The handle and its flow. A dialect words the first three alike (FLOW-20).
+    INVALID_HANDLE = "invalid_handle"
+    OUT_OF_TURN = "out_of_turn"
+    TRIES_EXHAUSTED = "tries_exhausted"
+    EXPIRED_HANDLE = "expired_handle"
+    # The account and its first factor.
+    UNKNOWN_SUBJECT = "unknown_subject"
+    SUBJECT_EXISTS = "subject_exists"
+    SUBJECT_MISMATCH = "subject_mismatch"
+    SUBJECT_DISABLED = "subject_disabled"
+    WRONG_PASSWORD = "wrong_password"
+    WRONG_CODE = "wrong_code"
+    WRONG_KIND = "wrong_kind"
+    NO_PASSWORD = "no_password"
+    RESET_DISABLED = "reset_disabled"
+    PASSWORD_MUST_CHANGE = "password_must_change"
+    # New passwords (native-auth-v1 10.4).
+    PASSWORD_INVALID = "password_invalid"
+    PASSWORD_TOO_LONG = "password_too_long"
+    PASSWORD_TOO_SHORT = "password_too_short"
+    PASSWORD_TOO_WEAK = "password_too_weak"
+    PASSWORD_BANNED = "password_banned"
+    PASSWORD_RECENTLY_USED = "password_recently_used"
+    # Attributes of a sign-up.
+    ATTRIBUTES_MALFORMED = "attributes_malformed"
+    ATTRIBUTES_REFUSED = "attributes_refused"
+    # Challenges and enrolment.
+    CHOICE_NEEDED = "choice_needed"
+    UNKNOWN_METHOD = "unknown_method"
+    TARGET_REFUSED = "target_refused"
+    TOO_MANY_SENDS = "too_many_sends"
+    TELEPHONY_LIMIT = "telephony_limit"
+    REGION_CLOSED = "region_closed"
+    NUMBER_BLOCKED = "number_blocked"
+    # Policy (conditional-access 5.1, 15).
+    BLOCKED_BY_POLICY = "blocked_by_policy"
+    DEVICE_NOT_COMPLIANT = "device_not_compliant"
+    DEVICE_NOT_JOINED = "device_not_joined"
+    APP_NOT_APPROVED = "app_not_approved"
+    ENROLMENT_TOO_RISKY = "enrolment_too_risky"
+    ENROLMENT_BLOCKED = "enrolment_blocked"
+    NO_METHOD = "no_method"
+    # Refresh.
+    GRANT_UNKNOWN = "grant_unknown"
+    GRANT_EXPIRED = "grant_expired"
+    GRANT_REVOKED = "grant_revoked"
+    GRANT_NEEDS_NEW_PASSWORD = "grant_needs_new_password"
+    FACTOR_REQUIRED = "factor_required"
+    REAUTHENTICATION_REQUIRED = "reauthentication_required"
+    # Our side.
+    OVERLOADED = "overloaded"
+    FAULT = "fault"
+
+
+class Identifier(Struct, frozen=True):
+    """A name by which a person is found or reached. Made only by `identifiers`, so `key` is always canonical."""
+
+    kind: Literal["email", "phone", "username"]
+    key: str
+    """The lookup key: compared byte by byte, unique in a tenant (CAN-01, CAN-05)."""
+    value: str
+    """What is shown and delivered to: as typed, less surrounding blanks; a number in E.164."""
+
+    @property
+    def place(self) -> str:
+        """The mailbox or number this is, as `email:…` or `phone:…`: one place counts once in a flow (FLOW-07)."""
+        return f"{self.kind}:{self.key}"
+
+
+class Subject(Struct, frozen=True, kw_only=True):
+    """A person with an account."""
+
+    id: str
+    identifiers: tuple[Identifier, ...]
+    status: Literal["active", "disabled"] = "active"
+    must_change_password: bool = False
+    attributes: dict[str, Scalar] = field(default_factory=dict)
+    epoch: int = 0
+    """Grows when every session must end; a grant of an older epoch is dead (OTP-22, TOK-05)."""
+    created_at: datetime
+    revision: int = 0
+
+    @property
+    def email(self) -> Identifier | None:
+        return next((i for i in self.identifiers if i.kind == "email"), None)
+
+
+class Authenticator(Struct, frozen=True, kw_only=True):
+    """Something a subject has or knows that can prove them."""
+
+    id: str
+    subject: str
+    kind: Kind
+    target: Identifier | None = None
+    """Where its codes go; none for a password."""
+    material: Secret | None = None
+    """What a proof is compared with; for a password its Argon2id string. None for codes."""
+    previous: tuple[Secret, ...] = ()
+    """Earlier passwords, the latest first, that may not be used again."""
+    strong: bool = True
+    """May serve as a second factor: registered as such. The sign-in mailbox of an e-mail code account is not (yet)."""
+    state: Literal["active", "quarantined", "tombstoned"] = "active"
+    created_at: datetime
+    last_used_at: datetime | None = None
+    revision: int = 0
+
+
+class Challenge(Struct, frozen=True, kw_only=True):
+    """One question put to one authenticator, or to an address that is to be proven."""
+
+    id: str
+    kind: Kind
+    authenticator: str | None = None
+    """Its id; None while the address is only being proven (sign-up, enrolment)."""
+    authenticator_revision: int = 0
+    """The revision the challenge was issued for: a method changed since kills the code (OTP-17)."""
+    target: Identifier | None = None
+    answer: bytes = b""
+    """HMAC of challenge id and code under the tenant's code key (OTP-06); empty for a password."""
+    length: int = 0
+    """Digits of the code; 0 for a password."""
+    issued_at: datetime
+    expires_at: datetime
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """A proof that was right."""
+
+    kind: Kind
+    authenticator: str | None = None
+    place: str | None = None
+    """The mailbox or number that was proven (`Identifier.place`); None for a password."""
+    at: datetime
+    part: Literal["first", "second", "verified"]
+    """The role it played. `verified`: an address proven at sign-up, reset or enrolment."""
+
+
+class Assurance(Struct, frozen=True, kw_only=True):
+    """How strong the evidence is together (RFC 8176 words; oauth-standards A5 ladder)."""
+
+    amr: tuple[str, ...]
+    acr: str
+    auth_time: datetime
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """What a client wants tokens for: one resource, its scopes, and an authentication context if it named one."""
+
+    scopes: tuple[str, ...]
+    """As they go into the answer: OIDC scopes first, resource scopes fully qualified (native-auth-v1 9.4)."""
+    resource: str
+    """The app id of the audience."""
+    contexts: tuple[str, ...] = ()
+    """Authentication contexts asked for by `claims` (`c1` … `c99`)."""
+
+
+MessagePurpose = Literal["sign_in", "sign_up", "reset_password", "mfa", "enrol", "emergency", "notice"]
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """What is to reach a person. Rendered by `delivery`; dropped, never late, once it has expired."""
+
+    id: str
+    channel: Channel
+    to: str
+    purpose: MessagePurpose
+    template: str = "code"
+    code: Secret | None = None
+    values: dict[str, str] = field(default_factory=dict)
+    created_at: datetime
+    expires_at: datetime
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """What a subject has allowed a client: one family of refresh tokens, and the evidence it rests on."""
+
+    id: str
+    """32 lower-case hex digits; stands in the refresh token so that its family is found even when it is spent."""
+    subject: str
+    client: str
+    demand: Demand
+    evidence: tuple[Evidence, ...]
+    epoch: int
+    head: bytes
+    """SHA-256 of the one live refresh token."""
+    spent: bytes = b""
+    """SHA-256 of its predecessor, which may be repeated for ten seconds (TOK-07)."""
+    rotated_at: datetime
+    created_at: datetime
+    idle_expires_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
+    revision: int = 0
+
+
+# What an administrator configures. -----------------------------------------------------------------
+
+
+class Attribute(Struct, frozen=True, kw_only=True):
+    """An attribute that a user flow collects (native-auth-v1 10.1, 10.2)."""
+
+    name: str
+    type: Literal["string", "boolean", "int64"] = "string"
+    required: bool = False
+    max_length: int = 256
+    regex: str | None = None
+
+
+class UserFlow(Struct, frozen=True, kw_only=True):
+    """How people sign up to an application."""
+
+    first_factor: Literal[Kind.EMAIL_OTP, Kind.PASSWORD] = Kind.EMAIL_OTP
+    attributes: tuple[Attribute, ...] = ()
+
+
+class Client(Struct, frozen=True, kw_only=True):
+    """An application registration."""
+
+    id: str
+    name: str
+    kind: Literal["public", "confidential"] = "public"
+    native: bool = True
+    user_flow: UserFlow = field(default_factory=UserFlow)
+    origins: tuple[str, ...] = ()
+    """Exact web origins that may call for it; the host `localhost` stands for every port of it."""
+    scopes: tuple[str, ...] = ()
+    """Fully qualified resource scopes it may ask for, as `api://genkan-demo/Things.Read`."""
+    single_page: bool = False
+    """Refresh tokens end after 24 hours (TOK-05)."""
+    signing_algorithm: Literal["RS256", "ES256"] = "RS256"
+    secret_digest: bytes | None = None
+    """SHA-256 of a confidential client's 256-bit random secret."""
+    app_roles: tuple[str, ...] = ()
+    """Application permissions of the administration API that it holds."""
+
+
+class Resource(Struct, frozen=True, kw_only=True):
+    """An API that tokens are for."""
+
+    id: str
+    name: str
+    uri: str
+    scopes: tuple[str, ...]
+
+
+class MethodSettings(Struct, frozen=True, kw_only=True):
+    """Who may use a kind of authenticator as second factor (authentication methods policy)."""
+
+    enabled: bool = True
+    include_groups: tuple[str, ...] = ()
+    """Empty: everybody (`all_users`)."""
+    exclude_groups: tuple[str, ...] = ()
+
+
+class Tenant(Struct, frozen=True, kw_only=True):
+    """A tenant and its settings; every value has a safe default."""
+
+    id: str
+    name: str
+    aliases: tuple[str, ...] = ()
+    """Further names that lead here, lower case, as `dev.onmicrosoft.com`."""
+    enumeration: Literal["compat", "uniform"] = "compat"
+    code_length: int = 8
+    code_lifetime: timedelta = timedelta(minutes=5)
+    tries_per_step: int = 5
+    sms_per_calling_code: int = 100
+    """Text messages to one calling code in an hour; 0 switches the limit off (conditional-access 13.2)."""
+    sms_per_prefix: int = 20
+    """Text messages to ten thousand neighbouring numbers in an hour; 0 switches the limit off (MSG-07)."""
+    flow_idle: timedelta = timedelta(minutes=10)
+    flow_lifetime: timedelta = timedelta(minutes=30)
+    self_service_reset: bool = True
+    usernames: bool = False
+    """People may sign in by a username too, those who have one and a password (native-auth-v1 10.3)."""
+    blocked_numbers: tuple[str, ...] = ()
+    """Numbers in E.164, or how they begin: known for fraud, so no text message goes there (conditional-access 13.2)."""
+    password_min_length: int = 8
+    password_min_strength: int = 2
+    access_token_lifetime: timedelta = timedelta(minutes=10)
+    id_token_lifetime: timedelta = timedelta(hours=1)
+    refresh_idle: timedelta = timedelta(days=14)
+    refresh_lifetime: timedelta = timedelta(days=90)
+    refresh_lifetime_single_page: timedelta = timedelta(hours=24)

@@ -1,0 +1,91 @@
+"""
+The trace: one entry for every policy, which says what became of it and which condition or control decided that.
+
+A policy that cannot be read or judged gets an entry, too, and that entry is what makes a decision refuse.
+Knows nothing of the decision. Source: conditional-access 14.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from genkan.policy.ask import Ask, interval
+from genkan.policy.match import View, fault_words, first_mismatch
+from genkan.policy.model import STRENGTH, Applied, Policy, Result, SessionControls, State
+
+REPORT_ONLY = "enabledForReportingButNotEnforced"
+
+GRANT_WORDS = {
+    "block": "Block",
+    "mfa": "Mfa",
+    "compliantDevice": "RequireCompliantDevice",
+    "domainJoinedDevice": "RequireDomainJoinedDevice",
+    "approvedApplication": "RequireApprovedApp",
+    "compliantApplication": "RequireCompliantApp",
+    "passwordChange": "PasswordChange",
+    STRENGTH: "AuthenticationStrength",
+}
+"""How a sign-in log names the controls."""
+
+
+def find(policy: Policy, view: View) -> Policy | Applied:
+    """The policy itself when it applies; else its entry: what kept it from applying, or a fault."""
+    try:
+        word = first_mismatch(policy, view)
+        if word is not None:
+            return _missed(policy.id, policy.display_name, policy.state, word)
+        interval(policy)  # A sign-in frequency that makes no sense is a fault of the policy, too.
+    except Exception as fault:  # noqa: BLE001 - a policy that cannot be read must bind, not vanish
+        return Applied(policy.id, policy.display_name, policy.state, "unknown", fault_words(fault))
+    return policy
+
+
+@lru_cache(maxsize=4096)
+def _missed(policy: str, name: str, state: State, word: str) -> Applied:
+    """Most policies are not about most people: their entries are made once."""
+    if state == "disabled":
+        return Applied(policy, name, state, "notEnabled", word)
+    return Applied(
+        policy, name, state, "reportOnlyNotApplied" if state == REPORT_ONLY else "notApplied", word
+    )
+
+
+def score(policy: Policy, asked: Ask) -> Applied:
+    """The entry of a policy that applies: met or not, whatever becomes of the attempt."""
+    result: Result
+    if asked.fault:
+        return Applied(policy.id, policy.display_name, policy.state, "unknown", asked.fault)
+    if policy.state == "enabled":
+        result = "success" if asked.is_met else "failure"
+    elif asked.is_met:
+        result = "reportOnlySuccess"
+    else:
+        result = "reportOnlyFailure" if asked.impossible else "reportOnlyInterrupted"
+    wanted = (asked.impossible,) if asked.impossible else asked.controls
+    because = " + ".join((*wanted, "signInFrequency") if asked.is_stale else wanted)
+    return Applied(
+        policy.id,
+        policy.display_name,
+        policy.state,
+        result,
+        because,
+        _grant_words(policy.grant_controls.controls) if policy.grant_controls else (),
+        _session_words(policy.session_controls) if policy.session_controls else (),
+    )
+
+
+@lru_cache(maxsize=256)
+def _grant_words(controls: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(GRANT_WORDS.get(control, control) for control in controls)
+
+
+@lru_cache(maxsize=256)
+def _session_words(session: SessionControls) -> tuple[str, ...]:
+    controls = {
+        "SignInFrequency": session.sign_in_frequency,
+        "PersistentBrowser": session.persistent_browser,
+        "ApplicationEnforcedRestrictions": session.application_enforced_restrictions,
+        "CloudAppSecurity": session.cloud_app_security,
+        "SecureSignInSession": session.secure_sign_in_session,
+    }
+    return tuple(word for word, control in controls.items() if control is not None and control.is_enabled)

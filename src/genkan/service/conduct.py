@@ -1,0 +1,257 @@
+"""
+Conduct one request: wait for what is slow, run the step inside the store's batch, and answer after the commit.
+
+The loop between a dialect and the engine. It holds no rule about factors, policy or errors, and knows no dialect.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from genkan.engine.advance import LAWFUL, advance
+from genkan.engine.challenges import limits
+from genkan.engine.flow import AwaitingNewPassword, Closed, Flow, bookmark, read_bookmark
+from genkan.engine.messages import (
+    Checked,
+    Deliver,
+    Directory,
+    Effect,
+    Entropy,
+    Event,
+    Facts,
+    Hashed,
+    Identify,
+    NeedCheck,
+    Prove,
+    Ready,
+    Refused,
+    Renew,
+    Reply,
+    SetPassword,
+    Signals,
+    Web,
+)
+from genkan.engine.transaction import Change, Loaded, Needs
+from genkan.model import Kind, Reason
+from genkan.service.hashing import Hashing
+from genkan.service.issue import Issuer, Tokens
+from genkan.service.ports import Store
+from genkan.tokens import grants
+
+MAX_CHECKS = 3
+"""How often a password may be compared again because it was changed meanwhile."""
+
+
+class FlowKeys(Struct, frozen=True, kw_only=True):
+    """The tenant's keys that a step needs, each for one purpose (KEY-01)."""
+
+    handle: bytes
+    code: bytes
+    rotation: bytes
+
+    def __repr__(self) -> str:
+        return "FlowKeys(…)"
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """What a dialect has read from a request: a handle, what the client says, and where the flow must stand for it."""
+
+    client: str
+    events: tuple[Event, ...]
+    """Said in one breath: each further one counts only where the reply to the one before makes it lawful."""
+    handle: str | None = None
+    admits: Callable[[Flow], bool] | None = None
+    """The dialect's own table of which call fits where (FLOW-03)."""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What a dialect writes."""
+
+    reply: Reply
+    now: datetime | None = None
+    handle: str | None = None
+    tokens: Tokens | None = None
+
+
+class Conductor:
+    """Everything that one tenant needs to answer native requests."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        directory: Callable[[], Directory],
+        hashing: Hashing,
+        issuer: Issuer,
+        keys: FlowKeys,
+        on_deliver: Callable[[], None],
+    ) -> None:
+        self.directory = directory
+        """The directory as last committed, for reading a request; a step is judged on the one it loads itself."""
+        self._store = store
+        self._hashing = hashing
+        self._issuer = issuer
+        self._keys = keys
+        self._on_deliver = on_deliver
+
+    async def __call__(self, ask: Ask, signals: Signals) -> Answer:
+        """
+        The answer to one request.
+
+        Raises: `StoreUnavailable`; nothing has changed then, and the request may be repeated as it is.
+        """
+        if self._hashing.is_full and _wants_hashing(ask.events):
+            return Answer(reply=Refused(reason=Reason.OVERLOADED))
+        handle = read_bookmark(ask.handle, self._keys.handle) if ask.handle is not None else None
+        hashed = await self._hash_new_password(ask, handle)
+        checked: Checked | None = None
+        answer = Answer(reply=Refused(reason=Reason.WRONG_PASSWORD))
+        for _ in range(MAX_CHECKS):
+            step = _Step(ask, signals, handle, self._keys, Entropy(secrets.token_bytes(32)), hashed, checked)
+            answer = await self._store.run(step.needs(), step.decide)
+            if step.delivers:
+                self._on_deliver()
+            if not isinstance(answer.reply, NeedCheck):
+                break
+            checked = await self._hashing.check(answer.reply)
+        if isinstance(answer.reply, NeedCheck):
+            return Answer(reply=Refused(reason=Reason.WRONG_PASSWORD))
+        if isinstance(answer.reply, Ready) and answer.now is not None:
+            return replace(answer, tokens=self._issuer.mint(answer.reply, answer.now))
+        return answer
+
+    async def _hash_new_password(self, ask: Ask, handle: tuple[bytes, int] | None) -> Hashed | None:
+        """Judge and hash a new password, where the request brings one that could count."""
+        client = self.directory().clients.get(ask.client)
+        for event in ask.events:
+            if isinstance(event, Identify) and event.password is not None:
+                if client is None or client.user_flow.first_factor is not Kind.PASSWORD:
+                    return None
+                words = (event.identifier.value, *map(str, event.attributes.values()))
+                return await self._hashing.hash_new(event.password, words, self.directory().tenant)
+            if isinstance(event, SetPassword) and handle is not None:
+                loaded = await self._store.read(Needs(flow=handle[0]))
+                flow = loaded.flow
+                if (
+                    flow is None
+                    or flow.client != ask.client
+                    or not isinstance(flow.stage, AwaitingNewPassword)
+                ):
+                    return None
+                names = (flow.identifier.value,) if flow.identifier else ()
+                words = (*names, *map(str, flow.attributes.values()))
+                held = loaded.authenticators if flow.subject is not None else ()
+                earlier = tuple(
+                    m for a in held if a.kind is Kind.PASSWORD for m in (a.material, *a.previous) if m
+                )
+                return await self._hashing.hash_new(event.password, words, self.directory().tenant, earlier)
+        return None
+
+
+class _Step:
+    """One step as the store runs it: what to load, and what to make of it. May be decided more than once."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        signals: Signals,
+        handle: tuple[bytes, int] | None,
+        keys: FlowKeys,
+        entropy: Entropy,
+        hashed: Hashed | None,
+        checked: Checked | None,
+    ) -> None:
+        self._ask = ask
+        self._signals = signals
+        self._handle = handle
+        self._keys = keys
+        self._entropy = entropy
+        self._hashed = hashed
+        self._checked = checked
+        self.delivers = False
+
+    def needs(self) -> Needs:
+        """What to load: the flow that the handle names, the person that is named, the grant that is redeemed."""
+        identifier = grant = None
+        for event in self._ask.events:
+            if isinstance(event, Identify):
+                identifier = event.identifier.key
+            elif isinstance(event, Renew) and (read := grants.read(event.token.text)) is not None:
+                grant = read[0]
+        flow = self._handle[0] if self._handle else None
+        return Needs(flow=flow, identifier=identifier, grant=grant, buckets=self._buckets)
+
+    def _buckets(self, loaded: Loaded) -> Iterable[str]:
+        for event in self._ask.events:
+            yield from limits(event, loaded, self._signals)
+
+    def decide(self, loaded: Loaded) -> tuple[Change, Answer]:
+        """Advance by each event in turn; all that follows from them is one change."""
+        facts = self._facts(loaded)
+        found = flow = self._admitted(loaded.flow)
+        effects: list[Effect] = []
+        reply: Reply = Refused(reason=Reason.INVALID_HANDLE)
+        for position, event in enumerate(self._ask.events):
+            if position > 0 and not _goes_on(flow, event, reply):
+                break
+            step = advance(flow, event, facts)
+            reply = step.reply
+            effects += step.effects
+            flow = step.flow or flow
+        lives = flow is not None and not isinstance(flow.stage, Closed)
+        if flow is found or (found is None and not lives):
+            kept = None
+        else:
+            kept = flow if not (found is None and isinstance(reply, Refused)) else None
+        self.delivers = any(isinstance(e, Deliver) for e in effects)
+        handle = None
+        if flow is not None and lives and not isinstance(reply, Refused | Web | Ready | NeedCheck):
+            handle = bookmark(flow.id, flow.phase, self._entropy.take("handle", 7), self._keys.handle)
+        return Change(flow=kept, effects=tuple(effects)), Answer(reply=reply, now=loaded.now, handle=handle)
+
+    def _admitted(self, flow: Flow | None) -> Flow | None:
+        """The flow, if the handle is of its present phase and the dialect allows this call where it stands."""
+        if flow is None or self._handle is None or flow.phase != self._handle[1]:
+            return None
+        return flow if self._ask.admits is None or self._ask.admits(flow) else None
+
+    def _facts(self, loaded: Loaded) -> Facts:
+        return Facts(
+            now=loaded.now,
+            directory=loaded.directory,
+            client=loaded.directory.clients.get(self._ask.client),
+            subject=loaded.subject,
+            authenticators=loaded.authenticators,
+            groups=loaded.groups,
+            grant=loaded.grant,
+            histories=loaded.histories,
+            signals=self._signals,
+            entropy=self._entropy,
+            code_key=self._keys.code,
+            rotation_key=self._keys.rotation,
+            checked=self._checked,
+            hashed=self._hashed,
+        )
+
+
+def _goes_on(flow: Flow | None, event: Event, reply: Reply) -> bool:
+    """A further event counts where nothing was refused and the flow now waits for it."""
+    return (
+        flow is not None
+        and not isinstance(reply, Refused | NeedCheck)
+        and type(event) in LAWFUL[type(flow.stage)]
+    )
+
+
+def _wants_hashing(events: tuple[Event, ...]) -> bool:
+    return any(
+        isinstance(e, SetPassword)
+        or (isinstance(e, Prove) and e.kind == "password")
+        or (isinstance(e, Identify) and e.password is not None)
+        for e in events
+    )

@@ -1,0 +1,84 @@
+"""
+Mint tokens: the one place that signs, and only for a `Ready` that a step has just decided (FLOW-01).
+
+The grant behind them is committed by then. What could still fail, fails before the commit: the keys are loaded and
+the claims are values; so an answer 5xx has changed nothing (V1-020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec import Struct
+
+from genkan.engine.messages import Directory, Ready
+from genkan.tokens import claims, jwt, metadata
+from genkan.tokens.keys import KeyRing
+
+
+class Tokens(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The success body of the token endpoint, member for member (native-auth-v1 4.1; RFC 6749 5.1)."""
+
+    token_type: str
+    scope: str
+    expires_in: int
+    ext_expires_in: int
+    access_token: str
+    refresh_token: str
+    id_token: str
+    client_info: str
+    refresh_token_expires_in: int = 0
+    """Seconds; said only when the life of the grant is limited more than by default (native-auth-v1 9.3)."""
+
+    def __repr__(self) -> str:
+        return "Tokens(…)"
+
+
+class Issuer:
+    """Signs for one tenant."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        directory: Callable[[], Directory],
+        ring: Callable[[], KeyRing],
+        pairwise_key: bytes,
+    ) -> None:
+        self._directory = directory
+        self._ring = ring
+        self._pairwise_key = pairwise_key
+        self._base_url = base_url
+
+    def mint(self, ready: Ready, now: datetime) -> Tokens:
+        """The tokens of a grant that has just been opened or renewed."""
+        directory = self._directory()
+        issue = claims.Issue(
+            issuer=metadata.issuer(self._base_url, directory.tenant.id),
+            tenant=directory.tenant,
+            client=ready.client,
+            subject=ready.subject,
+            demand=ready.demand,
+            resource=directory.resources.get(ready.demand.resource),
+            assurance=ready.assurance,
+            contexts=ready.contexts,
+            token_id=ready.token_id,
+            now=now,
+            pairwise_key=self._pairwise_key,
+        )
+        key = self._ring().signing(ready.client.signing_algorithm, now)
+        lifetime = int(directory.tenant.access_token_lifetime.total_seconds())
+        return Tokens(
+            token_type="Bearer",
+            scope=" ".join(ready.demand.scopes),
+            expires_in=lifetime,
+            ext_expires_in=lifetime,
+            access_token=jwt.sign(claims.access_token(issue), key, "at+jwt"),
+            refresh_token=ready.refresh.text,
+            id_token=jwt.sign(claims.id_token(issue), key, "JWT"),
+            client_info=claims.client_info(ready.subject.id, directory.tenant.id),
+            refresh_token_expires_in=(
+                int((ready.grant.expires_at - now).total_seconds()) if ready.client.single_page else 0
+            ),
+        )

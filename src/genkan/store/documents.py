@@ -1,0 +1,151 @@
+"""
+What an administrator has configured, as rows: one document for each thing, and who is in which group.
+
+Knows no driver. What is kept in memory of it is right as long as the revision in `meta` stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import Struct, field
+
+from genkan.engine.messages import Directory
+from genkan.engine.transaction import Conflict
+from genkan.model import Attribute, Client, Kind, MethodSettings, Resource, Tenant, UserFlow
+from genkan.policy.model import Policy
+from genkan.store import sql
+
+Document: TypeAlias = Tenant | Client | Resource | Policy | tuple[Kind, MethodSettings]
+"""One thing that is configured. The settings of a method know their kind only beside them."""
+
+Key: TypeAlias = tuple[str, str]
+"""Kind and id of a document."""
+
+_REVISION = "revision"
+
+_tenant = msgspec.json.Decoder(Tenant).decode
+_resource = msgspec.json.Decoder(Resource).decode
+_policy = msgspec.json.Decoder(Policy).decode
+_method = msgspec.json.Decoder(MethodSettings).decode
+
+
+class _UserFlow(Struct, frozen=True, kw_only=True):
+    """`UserFlow` as it is decoded: msgspec reads no Literal of enum members."""
+
+    first_factor: Literal["email_otp", "password"] = "email_otp"
+    attributes: tuple[Attribute, ...] = ()
+
+
+class _Client(Client, frozen=True, kw_only=True):
+    user_flow: _UserFlow = field(default_factory=_UserFlow)  # type: ignore[assignment]
+
+
+_decode_client = msgspec.json.Decoder(_Client).decode
+
+
+def _client(body: str) -> Client:
+    row = _decode_client(body)
+    first: Literal[Kind.EMAIL_OTP, Kind.PASSWORD] = (
+        Kind.PASSWORD if row.user_flow.first_factor == "password" else Kind.EMAIL_OTP
+    )
+    fields = {name: getattr(row, name) for name in Client.__struct_fields__}
+    return Client(**fields | {"user_flow": UserFlow(first_factor=first, attributes=row.user_flow.attributes)})
+
+
+class Configuration(NamedTuple):
+    """What a store keeps in memory."""
+
+    revision: str
+    directory: Directory
+    has_groups: bool
+
+
+def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Configuration:
+    """Return what is configured: the one known if it is still right, else read anew."""
+    (revision,) = execute(sql.META, (_REVISION,)).fetchone()
+    if known is not None and known.revision == revision:
+        return known
+    (has_groups,) = execute(sql.HAS_MEMBERSHIPS, ()).fetchone()
+    bodies: dict[str, dict[str, str]] = {}
+    for kind, name, body in execute(sql.DOCUMENTS, ()).fetchall():
+        bodies.setdefault(kind, {})[name] = body
+    named = bodies.get("tenant", {}).get(tenant)
+    directory = Directory(
+        tenant=_tenant(named) if named else Tenant(id=tenant, name=""),
+        clients={name: _client(body) for name, body in bodies.get("client", {}).items()},
+        resources={name: _resource(body) for name, body in bodies.get("resource", {}).items()},
+        policies=tuple(_policy(body) for body in bodies.get("policy", {}).values()),
+        methods={Kind(name): _method(body) for name, body in bodies.get("method", {}).items()},
+        revision=int(revision),
+    )
+    return Configuration(revision, directory, bool(has_groups))
+
+
+def replace(execute: sql.Execute, directory: Directory, tenant: str) -> None:
+    """
+    Put this directory in the place of the whole one.
+
+    Raises: `Conflict` when the one stored is of another revision; a directory of revision 0 replaces any.
+    """
+    (revision,) = execute(sql.META, (_REVISION,)).fetchone()
+    if directory.revision not in (0, int(revision)):
+        raise Conflict(f"the directory was changed meanwhile: revision {revision}, not {directory.revision}")
+    execute(sql.REMOVE_DOCUMENTS, ())
+    put(execute, _documents(directory), tenant)
+
+
+def put(execute: sql.Execute, documents: Iterable[Document], tenant: str) -> None:
+    """Insert documents, or replace those of the same kind and id."""
+    for document in documents:
+        kind, name = key_of(document)
+        if kind == "tenant" and name != tenant:
+            raise ValueError(f"this is the database of tenant {tenant}, not of {name}")
+        value = document[1] if isinstance(document, tuple) else document
+        execute(sql.PUT_DOCUMENT, (kind, name, sql.encode(value).decode()))
+    touch(execute)
+
+
+def remove(execute: sql.Execute, keys: Iterable[Key]) -> None:
+    """Delete documents by kind and id."""
+    for key in keys:
+        execute(sql.REMOVE_DOCUMENT, key)
+    touch(execute)
+
+
+def change_members(execute: sql.Execute, text: str, group: str, members: Iterable[str]) -> None:
+    """Add members to a group, or remove them, as the statement says."""
+    for member in members:
+        execute(text, (member, group))
+    touch(execute)
+
+
+def touch(execute: sql.Execute) -> None:
+    """Let everybody know that what they keep in memory is of yesterday."""
+    (revision,) = execute(sql.META, (_REVISION,)).fetchone()
+    execute(sql.PUT_META, (_REVISION, str(int(revision) + 1)))
+
+
+def key_of(document: Document) -> Key:
+    """Return kind and id of a document."""
+    match document:
+        case Tenant():
+            return "tenant", document.id
+        case Client():
+            return "client", document.id
+        case Resource():
+            return "resource", document.id
+        case Policy():
+            return "policy", document.id
+        case (kind, _):
+            return "method", kind.value
+
+
+def _documents(directory: Directory) -> Iterator[Document]:
+    yield directory.tenant
+    yield from directory.clients.values()
+    yield from directory.resources.values()
+    yield from directory.policies
+    yield from directory.methods.items()

@@ -1,0 +1,378 @@
+"""
+Every statement, what a step reads, and the one interpreter of effects.
+
+Knows no driver and no transaction: a store executes what is named here. The statements read the same on SQLite and
+PostgreSQL but for their placeholders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Protocol, TypeAlias, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from genkan.engine.flow import Flow
+from genkan.engine.messages import (
+    Count,
+    Deliver,
+    Directory,
+    PutAuthenticator,
+    PutGrant,
+    PutSubject,
+    Record,
+    RevokeGrants,
+)
+from genkan.engine.transaction import Audited, Change, Loaded, Needs
+from genkan.model import Authenticator, Grant, Message, Subject
+from genkan.store.sealing import Sealer
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+class Rows(Protocol):
+    """What a statement leaves behind."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+
+Execute: TypeAlias = Callable[[str, Sequence[Any]], Rows]
+
+
+class Statement(NamedTuple):
+    """A statement by which a step writes."""
+
+    text: str
+    guarded: bool = False
+    """It must change exactly one row; if it does not, what the step was decided on has moved."""
+    appends: bool = False
+    """It adds a row that no step reads, so all of a batch may be added together at its end."""
+
+
+Write: TypeAlias = tuple[Statement, Row]
+
+
+class Stale(Exception):
+    """A row is no longer as it was when the step was decided."""
+
+
+# What a step reads. --------------------------------------------------------------------------------------------------
+
+FLOW = "SELECT version, body FROM flow WHERE id = ?"
+GRANT = "SELECT revision, revoked_at, body FROM refresh_grant WHERE id = ?"
+SUBJECT = "SELECT body FROM subject WHERE id = ?"
+HOLDER = "SELECT s.body FROM identifier i JOIN subject s ON s.id = i.subject WHERE i.key = ?"
+AUTHENTICATORS = "SELECT body FROM authenticator WHERE subject = ? AND state = 'active'"
+GROUPS = """
+WITH RECURSIVE containing (id) AS (
+    SELECT group_id FROM membership WHERE member_id = ?
+     UNION
+    SELECT m.group_id FROM membership m JOIN containing c ON m.member_id = c.id
+)
+SELECT id FROM containing
+"""
+BUCKETS = "SELECT name, history FROM bucket WHERE name IN ({})"
+
+# What a step writes. -------------------------------------------------------------------------------------------------
+
+INSERT_FLOW = Statement("INSERT INTO flow (id, version, subject, expires_at, body) VALUES (?, 1, ?, ?, ?)")
+UPDATE_FLOW = Statement(
+    "UPDATE flow SET version = version + 1, subject = ?, expires_at = ?, body = ? WHERE id = ? AND version = ?",
+    guarded=True,
+)
+INSERT_SUBJECT = Statement("INSERT INTO subject (id, revision, body) VALUES (?, 1, ?)")
+UPDATE_SUBJECT = Statement(
+    "UPDATE subject SET revision = revision + 1, body = ? WHERE id = ? AND revision = ?", guarded=True
+)
+INSERT_IDENTIFIER = Statement("INSERT INTO identifier (key, subject) VALUES (?, ?)")
+DELETE_IDENTIFIERS = Statement("DELETE FROM identifier WHERE subject = ?")
+INSERT_AUTHENTICATOR = Statement(
+    "INSERT INTO authenticator (id, subject, revision, state, body) VALUES (?, ?, 1, ?, ?)"
+)
+UPDATE_AUTHENTICATOR = Statement(
+    "UPDATE authenticator SET revision = revision + 1, state = ?, body = ? WHERE id = ? AND revision = ?",
+    guarded=True,
+)
+INSERT_GRANT = Statement(
+    "INSERT INTO refresh_grant (id, subject, revision, expires_at, revoked_at, body) VALUES (?, ?, 1, ?, ?, ?)"
+)
+UPDATE_GRANT = Statement(
+    "UPDATE refresh_grant SET revision = revision + 1, expires_at = ?, revoked_at = ?, body = ?"
+    " WHERE id = ? AND revision = ?",
+    guarded=True,
+)
+REVOKE_GRANTS = Statement(
+    "UPDATE refresh_grant SET revision = revision + 1, revoked_at = ? WHERE subject = ? AND revoked_at IS NULL"
+)
+REPLACE_BUCKET = Statement(
+    "INSERT INTO bucket (name, history, keep_until) VALUES (?, ?, ?)"
+    " ON CONFLICT (name) DO UPDATE SET history = excluded.history, keep_until = excluded.keep_until"
+)
+INSERT_OUTBOX = Statement(
+    "INSERT INTO outbox (due_at, leased_until, attempts, expires_at, message, body) VALUES (?, 0, 0, ?, ?, ?)",
+    appends=True,
+)
+INSERT_AUDIT = Statement(
+    "INSERT INTO audit (at, action, reason, subject, client, correlation_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    appends=True,
+)
+
+# Everything else. ----------------------------------------------------------------------------------------------------
+
+DUE = """
+SELECT id, attempts, expires_at, message, body FROM outbox
+ WHERE due_at <= ? AND leased_until <= ? ORDER BY due_at, id LIMIT ?
+"""
+LEASE = "UPDATE outbox SET leased_until = ?, attempts = attempts + 1 WHERE id = ?"
+GIVE_BACK = "UPDATE outbox SET leased_until = 0, due_at = ? WHERE id = ?"
+ATTEMPTS = "SELECT attempts, expires_at FROM outbox WHERE id = ?"
+DROP = "DELETE FROM outbox WHERE id = ?"
+
+SWEEPS = {
+    "flow": "DELETE FROM flow WHERE id IN (SELECT id FROM flow WHERE expires_at <= ? LIMIT ?)",
+    "grant": "DELETE FROM refresh_grant WHERE id IN (SELECT id FROM refresh_grant WHERE expires_at <= ? LIMIT ?)",
+    "bucket": "DELETE FROM bucket WHERE name IN (SELECT name FROM bucket WHERE keep_until <= ? LIMIT ?)",
+    "outbox": "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE expires_at <= ? LIMIT ?)",
+}
+
+META = "SELECT value FROM meta WHERE name = ?"
+PUT_META = (
+    "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+
+DOCUMENTS = "SELECT kind, id, body FROM document ORDER BY kind, id"
+PUT_DOCUMENT = (
+    "INSERT INTO document (kind, id, revision, body) VALUES (?, ?, 1, ?)"
+    " ON CONFLICT (kind, id) DO UPDATE SET revision = document.revision + 1, body = excluded.body"
+)
+REMOVE_DOCUMENT = "DELETE FROM document WHERE kind = ? AND id = ?"
+REMOVE_DOCUMENTS = "DELETE FROM document"
+HAS_MEMBERSHIPS = "SELECT EXISTS (SELECT 1 FROM membership)"
+ADD_MEMBER = "INSERT INTO membership (member_id, group_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+REMOVE_MEMBER = "DELETE FROM membership WHERE member_id = ? AND group_id = ?"
+
+SIGNING_KEYS = (
+    "SELECT kid, created_at, activates_at, retires_at, pem FROM signing_key ORDER BY activates_at, kid"
+)
+PUT_SIGNING_KEY = (
+    "INSERT INTO signing_key (kid, algorithm, created_at, activates_at, retires_at, pem) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (kid) DO UPDATE SET activates_at = excluded.activates_at, retires_at = excluded.retires_at"
+)
+
+TRAIL = """
+SELECT seq, at, action, reason, subject, client, correlation_id, detail FROM audit
+ WHERE seq > ? ORDER BY seq LIMIT ?
+"""
+TRAIL_OF_REQUEST = """
+SELECT seq, at, action, reason, subject, client, correlation_id, detail FROM audit
+ WHERE correlation_id = ? AND seq > ? ORDER BY seq LIMIT ?
+"""
+
+# In this order, so that nothing refers to a row that is gone. Keys and `meta` stay.
+WIPES = tuple(
+    f"DELETE FROM {table}"  # noqa: S608
+    for table in (
+        "flow",
+        "refresh_grant",
+        "authenticator",
+        "identifier",
+        "subject",
+        "membership",
+        "bucket",
+        "outbox",
+        "audit",
+        "document",
+    )
+)
+
+# Values. -------------------------------------------------------------------------------------------------------------
+
+OUTBOX_BODY = "outbox.body"
+SIGNING_KEY_PEM = "signing_key.pem"
+"""Places of sealed values."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+encode = msgspec.json.Encoder().encode
+_flow = msgspec.json.Decoder(Flow).decode
+_subject = msgspec.json.Decoder(Subject).decode
+_authenticator = msgspec.json.Decoder(Authenticator).decode
+_grant = msgspec.json.Decoder(Grant).decode
+_history = msgspec.json.Decoder(tuple[int, ...]).decode
+_detail = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Return a time as it stands in a column."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def from_milliseconds(count: int) -> datetime:
+    """Return the time that a column holds."""
+    return _EPOCH + count * _MILLISECOND
+
+
+# The step. -----------------------------------------------------------------------------------------------------------
+
+
+def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, has_groups: bool) -> Loaded:
+    """Return what is needed, from one consistent state. `has_groups` False: the tenant has no memberships at all."""
+    flow, version, grant = None, 0, None
+    if needs.flow is not None and (row := execute(FLOW, (needs.flow,)).fetchone()):
+        version, flow = row[0], _flow(row[1])
+    if needs.grant is not None and (row := execute(GRANT, (needs.grant,)).fetchone()):
+        grant = _grant_of(*row)
+    subject = _load_subject(execute, needs, flow, grant)
+    authenticators: tuple[Authenticator, ...] = ()
+    groups: frozenset[str] = frozenset()
+    if subject is not None:
+        rows = execute(AUTHENTICATORS, (subject.id,)).fetchall()
+        authenticators = tuple([_authenticator(body) for (body,) in rows])
+        if len(authenticators) > 1:
+            authenticators = tuple(sorted(authenticators, key=_by_age))
+        if has_groups:
+            groups = frozenset([group for (group,) in execute(GROUPS, (subject.id,)).fetchall()])
+    loaded = Loaded(
+        now=now,
+        directory=directory,
+        flow=flow,
+        flow_version=version,
+        subject=subject,
+        authenticators=authenticators,
+        groups=groups,
+        grant=grant,
+    )
+    if needs.buckets is None or not (names := dict.fromkeys(needs.buckets(loaded), ())):
+        return loaded
+    found = execute(BUCKETS.format(",".join("?" * len(names))), tuple(names)).fetchall()
+    return replace(loaded, histories=names | {name: _history(history) for name, history in found})
+
+
+def _load_subject(execute: Execute, needs: Needs, flow: Flow | None, grant: Grant | None) -> Subject | None:
+    subject = needs.subject or (flow and flow.subject) or (grant and grant.subject)
+    if subject:
+        row = execute(SUBJECT, (subject,)).fetchone()
+    else:
+        key = needs.identifier or (flow and flow.identifier and flow.identifier.key)
+        row = execute(HOLDER, (key,)).fetchone() if key else None
+    return _subject(row[0]) if row else None
+
+
+def _grant_of(revision: int, revoked_at: int | None, body: str) -> Grant:
+    """Return a grant. A revocation has written the columns only."""
+    grant = _grant(body)
+    if grant.revision == revision:
+        return grant
+    return replace(
+        grant, revision=revision, revoked_at=None if revoked_at is None else from_milliseconds(revoked_at)
+    )
+
+
+def _by_age(authenticator: Authenticator) -> tuple[datetime, str]:
+    return authenticator.created_at, authenticator.id
+
+
+def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
+    """Yield what a change comes to, in the order in which it must be written."""
+    flow = change.flow
+    if flow is not None:
+        row: Row = (flow.subject, to_milliseconds(flow.expires_at), encode(flow).decode())
+        if loaded.flow is not None and loaded.flow.id == flow.id:
+            yield UPDATE_FLOW, (*row, flow.id, loaded.flow_version)
+        else:
+            yield INSERT_FLOW, (flow.id, *row)
+    for effect in change.effects:
+        if type(effect) is PutSubject:  # What refers to a subject is written after it.
+            yield from _put_subject(effect.subject, loaded.subject)
+    for effect in change.effects:
+        match effect:
+            case Record():
+                yield INSERT_AUDIT, audit_row(effect, loaded.now)
+            case Count():
+                end = to_milliseconds(effect.keep_until)
+                yield REPLACE_BUCKET, (effect.bucket, encode(effect.history).decode(), end)
+            case Deliver():
+                yield INSERT_OUTBOX, _outbox_row(effect.message, loaded.now, sealer)
+            case PutAuthenticator():
+                yield _put_authenticator(effect.authenticator)
+            case PutGrant():
+                yield _put_grant(effect.grant)
+            case RevokeGrants():
+                yield REVOKE_GRANTS, (to_milliseconds(effect.at), effect.subject)
+            case PutSubject():
+                pass
+            case _:
+                assert_never(effect)
+
+
+def _put_subject(subject: Subject, before: Subject | None) -> Iterator[Write]:
+    """Yield the writes of a subject and, where they have changed, of its identifiers."""
+    body = encode(replace(subject, revision=subject.revision + 1)).decode()
+    keys = dict.fromkeys(identifier.key for identifier in subject.identifiers)
+    if subject.revision == 0:
+        yield INSERT_SUBJECT, (subject.id, body)
+    else:
+        yield UPDATE_SUBJECT, (body, subject.id, subject.revision)
+        if before is not None and before.id == subject.id and before.identifiers == subject.identifiers:
+            return
+        yield DELETE_IDENTIFIERS, (subject.id,)
+    for key in keys:
+        yield INSERT_IDENTIFIER, (key, subject.id)
+
+
+def _put_authenticator(authenticator: Authenticator) -> Write:
+    revision, state = authenticator.revision, authenticator.state
+    body = encode(replace(authenticator, revision=revision + 1)).decode()
+    if revision == 0:
+        return INSERT_AUTHENTICATOR, (authenticator.id, authenticator.subject, state, body)
+    return UPDATE_AUTHENTICATOR, (state, body, authenticator.id, revision)
+
+
+def _put_grant(grant: Grant) -> Write:
+    revision = grant.revision
+    body = encode(replace(grant, revision=revision + 1)).decode()
+    end = to_milliseconds(min(grant.idle_expires_at, grant.expires_at))
+    revoked_at = None if grant.revoked_at is None else to_milliseconds(grant.revoked_at)
+    if revision == 0:
+        return INSERT_GRANT, (grant.id, grant.subject, end, revoked_at, body)
+    return UPDATE_GRANT, (end, revoked_at, body, grant.id, revision)
+
+
+def _outbox_row(message: Message, now: datetime, sealer: Sealer) -> Row:
+    body = sealer.seal(OUTBOX_BODY, message.id, encode(message))
+    return to_milliseconds(now), to_milliseconds(message.expires_at), message.id, body
+
+
+def audit_row(record: Record, now: datetime) -> Row:
+    """Return a record as `INSERT_AUDIT` takes it."""
+    return (
+        to_milliseconds(now),
+        record.action,
+        record.reason,
+        record.subject,
+        record.client,
+        record.correlation_id,
+        encode(record.detail).decode(),
+    )
+
+
+def audited(row: Row) -> Audited:
+    """Return an audit row as a value."""
+    seq, at, action, reason, subject, client, correlation_id, detail = row
+    record = Record(
+        action=action,
+        reason=reason,
+        subject=subject,
+        client=client,
+        correlation_id=correlation_id,
+        detail=_detail(detail),
+    )
+    return Audited(seq=seq, at=from_milliseconds(at), record=record)

@@ -1,0 +1,397 @@
+"""
+A tenant's database in one SQLite file.
+
+Connects, and hands work to the batch. What is read and written is in `sql`, what is configured in `documents`, what
+goes out in `outbox`.
+Source: stack.md 2; sqlite.org/wal.html; security requirements KEY-02, PII-06, TIM-01, TIM-03.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
+
+from genkan.engine.messages import Directory
+from genkan.engine.transaction import Audited, Decide, Loaded, Needs, Outgoing, StoreUnavailable
+from genkan.store import documents, outbox, sql
+from genkan.store.batch import Batches
+from genkan.store.migrations import migrate
+from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, SealBroken, Sealer, sync_folder
+from genkan.tokens.keys import SigningKey
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+T = TypeVar("T")
+
+BUSY: Final = timedelta(milliseconds=250)
+"""How long to wait for a stranger's lock on the file. The loop stands still meanwhile."""
+
+SWEPT_AT_ONCE: Final = 500
+"""Rows deleted in one transaction, so that nobody waits long for a sweep."""
+
+KEPT: Final = {"flow": timedelta(hours=1), "grant": timedelta(days=7)}
+"""
+How long something is still found after its end: a flow so that it is refused as expired and not as unknown (PII-06
+allows a day), a grant so that the reuse of a spent refresh token is told from a made-up one. Nothing else is kept.
+"""
+
+OURS: Final = frozenset({"revision", "tenant", "seal"})
+"""Names in `meta` that are the store's own."""
+
+
+class SqliteStore:
+    """One tenant's database. To be used from one event loop, by one process at a time."""
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        tenant_id: str,
+        sealer: Sealer,
+        clock: Callable[[], datetime],
+        lock: IO[str],
+    ) -> None:
+        """Use what `open` has prepared."""
+        self._connect = connect
+        self._tenant = tenant_id
+        self._sealer = sealer
+        self._clock = clock
+        self._lock = lock
+        self._now = clock()
+        self._reader: sqlite3.Connection | None = None
+        self._known = documents.read(self._reading().execute, None, tenant_id)
+        """What is configured, as the transaction of the batch sees it."""
+        self._committed = self._known
+        """The same, as everybody else sees it."""
+        self._batches = Batches(connect, began=self._begin, committed=self._publish)
+
+    @classmethod
+    def open(cls, path: Path, tenant_id: str, keys: Keys, clock: Callable[[], datetime]) -> SqliteStore:
+        """
+        Open the tenant's database: made when there is none, and brought to the present schema.
+
+        Raises: `CannotOpen`: in use, of another tenant, under another master key, of a newer schema, or no database.
+        """
+        sealer = Sealer(keys.of(KeyPurpose.SEALING, tenant_id), tenant_id)
+        with ExitStack() as undo:
+            lock = undo.enter_context(_lock(path))
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                sync_folder(path.parent)
+            try:
+                connection = _connect(path)
+                undo.callback(connection.close)
+                migrate(connection, str(path))
+                _check(connection, path, tenant_id, sealer)
+                store = cls(lambda: _connect(path), tenant_id, sealer, clock, lock)
+                connection.close()
+            except sqlite3.Error as error:
+                raise CannotOpen(
+                    f"The database {path} cannot be opened: {error}. See to it that the file is a database of "
+                    f"Genkan, that its folder is writable and its disk not full."
+                ) from error
+            undo.pop_all()
+            return store
+
+    async def close(self) -> None:
+        """Finish what waits, bring everything into the one file, and let go of it. Done again it does nothing."""
+        if self._lock.closed:
+            return
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        await self._batches.close()
+        self._lock.close()
+
+    # The port. -------------------------------------------------------------------------------------------------------
+
+    async def run(self, needs: Needs, decide: Decide[T]) -> T:
+        """
+        Load, decide, write, commit; return what `decide` returned, only after the commit.
+
+        Raises: `StoreUnavailable`; `Conflict` when its outcome cannot be written on any state.
+        """
+        return await self._batches.submit(self._step, needs, decide)
+
+    async def read(self, needs: Needs) -> Loaded:
+        """Return one consistent view of what was committed last."""
+
+        def load(execute: sql.Execute) -> Loaded:
+            seen = self._committed = documents.read(execute, self._committed, self._tenant)
+            return sql.load(execute, needs, self._tick(), seen.directory, seen.has_groups)
+
+        return self._read(load)
+
+    async def lease(self, limit: int) -> Sequence[Outgoing]:
+        """Take up to `limit` outbox rows that are due; nobody else is given them while the lease lasts."""
+        return await self._work(lambda execute: outbox.lease(execute, limit, self._now, self._sealer))
+
+    async def settle(self, sent: Sequence[int], failed: Sequence[int]) -> None:
+        """Forget the rows that were sent; give the failed ones back, due after a growing wait."""
+        if sent or failed:
+            await self._work(lambda execute: outbox.settle(execute, sent, failed, self._now))
+
+    async def sweep(self) -> int:
+        """Delete flows, counters, grants and messages that ended long enough ago (PII-06); return how many rows."""
+        swept = 0
+        for name, text in sql.SWEEPS.items():
+            deleted = SWEPT_AT_ONCE
+            while deleted == SWEPT_AT_ONCE:
+                deleted = await self._work(self._sweep, text, KEPT.get(name, timedelta()))
+                swept += deleted
+        return swept
+
+    # Administration. -------------------------------------------------------------------------------------------------
+
+    def directory(self) -> Directory:
+        """Return what is configured, as last committed."""
+        return self._committed.directory
+
+    async def replace_directory(self, new: Directory) -> None:
+        """
+        Put a directory in the place of the whole one.
+
+        Raises: `Conflict` when the one stored has another revision; a directory of revision 0 replaces any.
+        """
+        await self._work(documents.replace, new, self._tenant)
+
+    async def put_documents(self, *new: documents.Document) -> None:
+        """Insert documents, or replace those of the same kind and id."""
+        await self._work(documents.put, new, self._tenant)
+
+    async def remove_documents(self, *keys: documents.Key) -> None:
+        """Delete documents by kind and id."""
+        await self._work(documents.remove, keys)
+
+    async def add_members(self, group: str, members: Iterable[str]) -> None:
+        """Put subjects or groups into a group."""
+        await self._work(documents.change_members, sql.ADD_MEMBER, group, members)
+
+    async def remove_members(self, group: str, members: Iterable[str]) -> None:
+        """Take subjects or groups out of a group."""
+        await self._work(documents.change_members, sql.REMOVE_MEMBER, group, members)
+
+    async def signing_keys(self) -> tuple[SigningKey, ...]:
+        """
+        Return the signing keys, those that sign first before the others.
+
+        Raises: `SealBroken`.
+        """
+
+        def load(execute: sql.Execute) -> tuple[SigningKey, ...]:
+            return tuple(self._open_key(*row) for row in execute(sql.SIGNING_KEYS, ()).fetchall())
+
+        return self._read(load)
+
+    async def add_signing_key(self, *keys: SigningKey) -> None:
+        """Keep signing keys, sealed. Of one that is there already only its times are brought up to date."""
+
+        def put(execute: sql.Execute) -> None:
+            for key in keys:
+                times = [
+                    None if time is None else sql.to_milliseconds(time)
+                    for time in (key.created_at, key.activates_at, key.retires_at)
+                ]
+                sealed = self._sealer.seal(sql.SIGNING_KEY_PEM, key.kid, key.to_pem())
+                execute(sql.PUT_SIGNING_KEY, (key.kid, key.algorithm, *times, sealed))
+
+        await self._work(put)
+
+    async def meta(self, name: str) -> str | None:
+        """Return a value kept under a name; None when there is none."""
+        row = self._read(lambda execute: execute(sql.META, (name,)).fetchone())
+        return row[0] if row else None
+
+    async def put_meta(self, name: str, value: str) -> None:
+        """Keep a value under a name."""
+        if name in OURS:
+            raise ValueError(f"{name} is the store's own")
+        await self._work(lambda execute: execute(sql.PUT_META, (name, value)))
+
+    async def trail(
+        self, correlation_id: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> tuple[Audited, ...]:
+        """Return audit rows in the order they were written: those of one request, or all, after a row's `seq`."""
+
+        def load(execute: sql.Execute) -> tuple[Audited, ...]:
+            if correlation_id is None:
+                rows = execute(sql.TRAIL, (after, limit))
+            else:
+                rows = execute(sql.TRAIL_OF_REQUEST, (correlation_id, after, limit))
+            return tuple(sql.audited(row) for row in rows.fetchall())
+
+        return self._read(load)
+
+    async def wipe(self) -> None:
+        """Delete everything but signing keys and `meta`."""
+
+        def wipe(execute: sql.Execute) -> None:
+            for text in sql.WIPES:
+                execute(text, ())
+            documents.touch(execute)
+
+        await self._work(wipe)
+
+    # Inside a transaction. -------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._tick()
+        self._known = documents.read(self._batches.writer.execute, self._known, self._tenant)
+
+    def _publish(self) -> None:
+        self._committed = self._known
+
+    def _step(self, needs: Needs, decide: Decide[T]) -> T:
+        writer = self._batches.writer
+        known = self._known
+        loaded = sql.load(writer.execute, needs, self._now, known.directory, known.has_groups)
+        change, answer = decide(loaded)
+        appended: list[sql.Write] = []
+        for statement, row in list(sql.writes(change, loaded, self._sealer)):
+            if statement.appends:
+                appended.append((statement, row))
+            elif writer.execute(statement.text, row).rowcount != 1 and statement.guarded:
+                raise sql.Stale(statement.text)
+        for statement, row in appended:
+            self._batches.append(statement.text, row)
+        return answer
+
+    async def _work(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do what is not a step in the batch. What is configured may be another after it."""
+
+        def do() -> T:
+            execute = self._batches.writer.execute
+            result = work(execute, *arguments)
+            self._known = documents.read(execute, self._known, self._tenant)
+            return result
+
+        return await self._batches.submit(do)
+
+    def _sweep(self, execute: sql.Execute, text: str, kept: timedelta) -> int:
+        return execute(text, (sql.to_milliseconds(self._now - kept), SWEPT_AT_ONCE)).rowcount
+
+    def _tick(self) -> datetime:
+        """Read the clock. It never goes backwards (TIM-03)."""
+        self._now = max(self._now, self._clock())
+        return self._now
+
+    def _open_key(
+        self, kid: str, created_at: int, activates_at: int, retires_at: int | None, sealed: bytes
+    ) -> SigningKey:
+        return SigningKey.from_pem(
+            self._sealer.open(sql.SIGNING_KEY_PEM, kid, sealed),
+            created_at=sql.from_milliseconds(created_at),
+            activates_at=sql.from_milliseconds(activates_at),
+            retires_at=None if retires_at is None else sql.from_milliseconds(retires_at),
+        )
+
+    def _reading(self) -> sqlite3.Connection:
+        if self._reader is None:
+            self._reader = self._connect()
+            self._reader.execute("PRAGMA query_only = ON")
+        return self._reader
+
+    def _read(self, load: Callable[[sql.Execute], T]) -> T:
+        """Load something in a transaction of its own."""
+        if self._lock.closed:
+            raise StoreUnavailable("the store is closed")
+        try:
+            reader = self._reading()
+            reader.execute("BEGIN")
+            try:
+                return load(reader.execute)
+            finally:
+                reader.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+            raise StoreUnavailable(str(error)) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Connect to the file, which must be there."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY.total_seconds(),
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    try:
+        for setting in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "wal_autocheckpoint = 0",
+            "cache_size = -16384",
+            "foreign_keys = ON",
+            "trusted_schema = OFF",
+        ):
+            connection.execute(f"PRAGMA {setting}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _lock(path: Path) -> IO[str]:
+    """
+    Return the open lock file beside a database; it is locked until it is closed or the process ends.
+
+    Raises: `CannotOpen`.
+    """
+    file = path.with_name(f"{path.name}.lock").open("a+", encoding="utf-8")
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise CannotOpen(
+            f"The database {path} is in use by another Genkan, process {owner}. Stop that one first, or give this "
+            f"one another database: one process owns the file."
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _check(connection: sqlite3.Connection, path: Path, tenant_id: str, sealer: Sealer) -> None:
+    """
+    See to it that this is the database of this tenant under this master key; a new database becomes so.
+
+    Raises: `CannotOpen`.
+    """
+    found = connection.execute(sql.META, ("tenant",)).fetchone()
+    if found is None:
+        with_seal = sealer.seal("meta.value", "seal", tenant_id.encode()).hex()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(sql.PUT_META, ("tenant", tenant_id))
+        connection.execute(sql.PUT_META, ("seal", with_seal))
+        connection.execute("COMMIT")
+        return
+    if found[0] != tenant_id:
+        raise CannotOpen(
+            f"The database {path} is that of tenant {found[0]}, not of {tenant_id}: give its own."
+        )
+    (seal,) = connection.execute(sql.META, ("seal",)).fetchone()
+    try:
+        sealer.open("meta.value", "seal", bytes.fromhex(seal))
+    except SealBroken:
+        raise CannotOpen(
+            f"The database {path} was made under another master key. Put back the key file that belongs to it; "
+            f"without it nothing that is sealed there can be read."
+        ) from None

@@ -1,0 +1,470 @@
+"""
+HTTP at its edge: requests become values, values become responses. The only file that knows the server.
+
+Plain ASGI with one exact-match table, because this is the hot path. Here are the rules that hold for every endpoint:
+tenants and paths, sizes and methods, correlation ids, CORS. What a request means is for the dialects.
+Source: native-auth-v1 1.1 to 1.5, 1.10; BRW-01 to BRW-05, AVL-05.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+import uvicorn
+from msgspec.structs import replace
+
+from genkan.engine.advance import is_origin_of
+from genkan.engine.messages import Directory, Refused, Signals
+from genkan.engine.transaction import StoreUnavailable
+from genkan.exchange import Request, Response, json_response
+from genkan.model import Reason
+from genkan.service.conduct import Conductor
+from genkan.telemetry import log
+from genkan.tokens.keys import KeyRing
+from genkan.wire import entra_v1, oidc, reading
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Page = Callable[[Request], Awaitable[Response]]
+
+FORM = "application/x-www-form-urlencoded"
+SLOW_BODY_SECONDS = 10
+"""A body that has not arrived by then is not waited for (AVL-05)."""
+
+ALLOWED_HEADERS = (
+    "content-type, client-request-id, return-client-request-id, x-client-sku, x-client-ver, x-client-os, x-client-cpu, "
+    "x-client-current-telemetry, x-client-last-telemetry"
+)
+PREFLIGHT_SECONDS = "86400"
+
+
+class TenantEdge:
+    """One tenant as the edge sees it."""
+
+    def __init__(
+        self, *, conduct: Conductor, ring: Callable[[], KeyRing], clock: Callable[[], datetime], base_url: str
+    ) -> None:
+        self.conduct = conduct
+        self.ring = ring
+        self.clock = clock
+        self.base_url = base_url
+        self._origins: tuple[Directory, dict[str, bool]] | None = None
+
+    def allows(self, origin: str) -> bool:
+        """Some app of the tenant has registered this web origin: enough for CORS, which names no client."""
+        directory = self.conduct.directory()
+        if self._origins is None or self._origins[0] is not directory or len(self._origins[1]) > 1000:
+            self._origins = (directory, {})
+        known = self._origins[1]
+        if origin not in known:
+            known[origin] = any(is_origin_of(client, origin) for client in directory.clients.values())
+        return known[origin]
+
+
+class App:
+    """The ASGI application."""
+
+    def __init__(
+        self,
+        *,
+        tenants: Mapping[str, TenantEdge],
+        pages: Mapping[tuple[str, str], Page],
+        static: Callable[[str], Response | None],
+        clock: Callable[[], datetime],
+        development: bool,
+        on_start: Callable[[], Awaitable[None]],
+        on_stop: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._tenants = tenants
+        """Every name and alias, lower case → tenant."""
+        self._pages = pages
+        """(method, exact path) → page; matched before any tenant."""
+        self._page_paths = {path for _, path in pages}
+        self._static = static
+        self._clock = clock
+        self._address = _address_but_loopback if development else _address
+        """Counters by client address leave out loopback in development, where everything comes from it."""
+        self._on_start = on_start
+        self._on_stop = on_stop
+        several = {id(edge) for edge in tenants.values()}
+        self._only = next(iter(tenants.values())) if len(several) == 1 else None
+        """With exactly one tenant its segment may be left out."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._on_start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._on_stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method: str = scope["method"]
+        raw: str = scope["path"]
+        path = "/" + "/".join([part for part in raw.lower().split("/") if part])
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = scope["query_string"].decode("latin-1")
+        if path in self._page_paths:
+            await self._serve_page(path, method, headers, query, scope, receive, send)
+            return
+        if path.startswith("/static/") and method in ("GET", "HEAD"):
+            found = self._static(path.removeprefix("/static/"))
+            await _send(send, found or _plain(404, "not_found", "There is no such file."), method == "HEAD")
+            return
+        await self._serve_tenant(path, method, headers, query, scope, receive, send)
+
+    async def _serve_page(
+        self,
+        path: str,
+        method: str,
+        headers: dict[str, str],
+        query: str,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        page = self._pages.get(("GET" if method == "HEAD" else method, path))
+        if page is None:
+            allowed = ", ".join(sorted(m for m, p in self._pages if p == path))
+            await _send(send, _plain(405, "method_not_allowed", f"Use {allowed} here.", ("allow", allowed)))
+            return
+        body = await _body(headers, receive)
+        if body is None:
+            await _send(send, _plain(413, "too_large", "The body is too large."))
+            return
+        request = Request(
+            method=method, path=path, query=query, headers=headers, body=body, address=self._address(scope)
+        )
+        try:
+            response = await page(request)
+        except Exception:  # noqa: BLE001 - a fault is an answer too, and never a traceback
+            log.exception("http.fault", extra={"path": path})
+            response = _plain(500, "server_error", "Something broke on our side; see the log.")
+        if response.stream is not None:
+            await _stream(send, receive, response)
+        else:
+            await _send(send, response, method == "HEAD")
+
+    async def _serve_tenant(
+        self,
+        path: str,
+        method: str,
+        headers: dict[str, str],
+        query: str,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Everything under a tenant: find it, answer CORS, read, ask, write."""
+        _, name, *rest = path.split("/", 2)
+        tenant = self._tenants.get(name)
+        endpoint = "/" + (rest[0] if rest else "")
+        if tenant is None and self._only is not None and path in METHODS:
+            tenant, endpoint = self._only, path
+        request = Request(
+            method=method,
+            path=endpoint,
+            query=query,
+            headers=headers,
+            address=self._address(scope),
+            correlation_id=_correlation_id(headers, query),
+            trace_id=str(uuid4()),
+        )
+        allowed = METHODS.get(endpoint)
+        if allowed is None and tenant is None and path not in METHODS:
+            # Neither a tenant nor anything else: which of the two was meant shows in the rest of the path.
+            response = (
+                entra_v1.write_refused(request, Refused(reason=Reason.UNKNOWN_TENANT), self._clock())
+                if endpoint != "/"
+                else _plain(404, "not_found", "There is nothing here.")
+            )
+        elif tenant is None:
+            response = entra_v1.write_refused(request, Refused(reason=Reason.UNKNOWN_TENANT), self._clock())
+        elif allowed is None:
+            response = _plain(404, "not_found", "There is no such endpoint.")
+        elif method == "OPTIONS":
+            response = _preflight(tenant, headers, allowed)
+        elif method not in allowed and not (method == "HEAD" and "GET" in allowed):
+            response = entra_v1.write_misuse(
+                request,
+                405,
+                f"Use {' or '.join(allowed)} here.",
+                self._clock(),
+                ("allow", ", ".join(allowed)),
+            )
+        elif "GET" in allowed:
+            response = _document(tenant, endpoint)
+        else:
+            response = await self._native(tenant, request, receive)
+        origin = headers.get("origin")
+        cors: tuple[tuple[str, str], ...] = (("vary", "Origin"),)
+        if origin is not None and tenant is not None and tenant.allows(origin):
+            cors += (("access-control-allow-origin", origin),)
+        named = (("client-request-id", request.correlation_id), ("x-ms-request-id", request.trace_id))
+        await _send(send, replace(response, headers=(*response.headers, *cors, *named)), method == "HEAD")
+
+    async def _native(self, tenant: TenantEdge, request: Request, receive: Receive) -> Response:
+        """One native request: the dialect reads, the conductor answers, the dialect writes."""
+        content_type = request.headers.get("content-type", FORM).partition(";")[0].strip().lower()
+        if content_type != FORM:
+            return entra_v1.write_misuse(request, 415, f"Send the body as {FORM}.", tenant.clock())
+        body = await _body(request.headers, receive)
+        if body is None:
+            limit = f"Send at most {reading.MAX_BODY_BYTES} bytes, within {SLOW_BODY_SECONDS} seconds."
+            return entra_v1.write_misuse(request, 413, limit, tenant.clock())
+        request = replace(request, body=body)
+        try:
+            ask = entra_v1.read(request, tenant.conduct.directory())
+            if isinstance(ask, Refused):
+                return entra_v1.write_refused(request, ask, tenant.clock())
+            answer = await tenant.conduct(ask, _signals(request))
+            return entra_v1.write(request, answer, answer.now or tenant.clock())
+        except StoreUnavailable:
+            log.warning("store.unavailable", extra=_about(request))
+            return entra_v1.write_refused(request, Refused(reason=Reason.OVERLOADED), tenant.clock())
+        except Exception:  # noqa: BLE001 - a fault is an answer too, and never a traceback
+            log.exception("http.fault", extra=_about(request))
+            return entra_v1.write_refused(request, Refused(reason=Reason.FAULT), tenant.clock())
+
+
+def _about(request: Request) -> dict[str, str]:
+    """What a log line says of a request."""
+    return {"path": request.path, "correlation_id": request.correlation_id, "trace_id": request.trace_id}
+
+
+METHODS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(entra_v1.READERS, ("POST",)),
+    **dict.fromkeys((oidc.DISCOVERY, oidc.DISCOVERY_PLAIN, oidc.KEYS), ("GET",)),
+}
+"""Every endpoint below a tenant, and the methods it takes."""
+
+
+def _document(tenant: TenantEdge, endpoint: str) -> Response:
+    if endpoint == oidc.KEYS:
+        return oidc.keys(tenant.ring(), tenant.clock())
+    return oidc.discovery(tenant.conduct.directory(), tenant.base_url)
+
+
+def _preflight(tenant: TenantEdge, headers: Mapping[str, str], allowed: Iterable[str]) -> Response:
+    """Answer a browser's question before the call; for a foreign origin nothing is allowed (BRW-01)."""
+    if not tenant.allows(headers.get("origin", "")):
+        return Response(status=204)
+    wanted = (h.strip().lower() for h in headers.get("access-control-request-headers", "").split(","))
+    extra = [
+        h for h in wanted if h.startswith("x-") and h.replace("-", "").isalnum() and h not in ALLOWED_HEADERS
+    ]
+    return Response(
+        status=204,
+        headers=(
+            ("access-control-allow-methods", ", ".join((*allowed, "OPTIONS"))),
+            ("access-control-allow-headers", ", ".join((ALLOWED_HEADERS, *extra))),
+            ("access-control-max-age", PREFLIGHT_SECONDS),
+        ),
+    )
+
+
+# Requests. ------------------------------------------------------------------------------------------
+
+
+async def _body(headers: Mapping[str, str], receive: Receive) -> bytes | None:
+    """The whole body; None when it is too large or too slow."""
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > reading.MAX_BODY_BYTES:
+        return None
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body if len(body) <= reading.MAX_BODY_BYTES else None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SLOW_BODY_SECONDS):
+            while message.get("more_body") and len(body) <= reading.MAX_BODY_BYTES:
+                message = await receive()
+                body += message.get("body", b"")
+            return body if len(body) <= reading.MAX_BODY_BYTES else None
+    return None
+
+
+def _address(scope: Scope) -> str:
+    """The peer's address, an IPv4 one unwrapped from IPv6 (conditional-access 3)."""
+    client = scope.get("client")
+    return str(client[0]).removeprefix("::ffff:") if client else ""
+
+
+def _address_but_loopback(scope: Scope) -> str:
+    address = _address(scope)
+    return "" if address == "::1" or address.startswith("127.") else address
+
+
+def _correlation_id(headers: Mapping[str, str], query: str) -> str:
+    """The client's own id where it is a GUID; MSAL JS puts it into the query when it refreshes (1.3)."""
+    given = headers.get("client-request-id", "")
+    if not given and "client-request-id=" in query:
+        given = query.partition("client-request-id=")[2].partition("&")[0]
+    return given if reading.is_guid(given) else str(uuid4())
+
+
+_PLATFORMS: tuple[tuple[str, str], ...] = (
+    ("android", "android"),
+    ("ios", "iOS"),
+    ("iphone", "iOS"),
+    ("mac", "macOS"),
+    ("osx", "macOS"),
+    ("windows", "windows"),
+    ("win32", "windows"),
+    ("linux", "linux"),
+)
+
+
+def _signals(request: Request) -> Signals:
+    """What the server knows beside the words. The platform is what the client says: good only to tighten."""
+    headers = request.headers
+    origin = headers.get("origin")
+    said = (
+        headers.get("x-client-os") or headers.get("x-client-sku") or headers.get("user-agent", "")
+    ).lower()
+    platform = next((name for word, name in _PLATFORMS if word in said), "unknown")
+    app: Literal["browser", "mobileAppsAndDesktopClients"] = (
+        "mobileAppsAndDesktopClients" if origin is None else "browser"
+    )
+    return Signals(
+        address=request.address,
+        origin=origin,
+        client_app=app,
+        platform=platform,
+        correlation_id=request.correlation_id,
+    )
+
+
+# Responses. -----------------------------------------------------------------------------------------
+
+_UNCACHED = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+
+
+async def _send(send: Send, response: Response, head: bool = False) -> None:
+    headers = [(b"content-length", str(len(response.body)).encode()), _NOSNIFF]
+    if response.body:
+        headers.append((b"content-type", response.content_type.encode()))
+    headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    if not any(name == "cache-control" for name, _ in response.headers):
+        headers += _UNCACHED
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else response.body})
+
+
+async def _stream(send: Send, receive: Receive, response: Response) -> None:
+    """Send a stream until it ends or the client is gone."""
+    stream = response.stream
+    if stream is None:
+        return
+    headers = [(b"content-type", response.content_type.encode()), _NOSNIFF]
+    headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+
+    async def pump() -> None:
+        async for chunk in stream:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = {asyncio.ensure_future(pump()), asyncio.ensure_future(gone())}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _plain(status: int, error: str, description: str, *headers: tuple[str, str]) -> Response:
+    """An error that belongs to no dialect."""
+    return json_response({"error": error, "error_description": description}, status, *headers)
+
+
+# Serving. -------------------------------------------------------------------------------------------
+
+GRACE_SECONDS = 3
+"""How long open requests may go on when the process is asked to stop."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._on_ready()
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """
+    Listening sockets. For `localhost` both loopback families, because clients disagree on which comes first.
+
+    Raises: `OSError` when the port is taken.
+    """
+    hosts = ["127.0.0.1", "::1"] if host == "localhost" else [host]
+    sockets: list[socket.socket] = []
+    for address in hosts:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            # The protocol is named, for only then does asyncio switch Nagle's delay off.
+            listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listening.bind((address, sockets[0].getsockname()[1] if sockets else port))
+        except OSError:
+            if not sockets:
+                raise
+            continue
+        sockets.append(listening)
+    return sockets
+
+
+def serve(
+    app: App,
+    sockets: list[socket.socket],
+    *,
+    on_ready: Callable[[], None],
+    certificate: str | None = None,
+    private_key: str | None = None,
+) -> None:
+    """Serve until the process is asked to stop. `certificate` and `private_key` are paths of PEM files."""
+    config = uvicorn.Config(
+        app,
+        loop="auto",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_certfile=certificate,
+        ssl_keyfile=private_key,
+    )
+    _Server(config, on_ready).run(sockets=sockets)
