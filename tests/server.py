@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -120,7 +121,18 @@ def start(data: Path, *arguments: str, port: int = 0) -> Server:
     """Start a process on this folder and wait for its line."""
     with (data.parent / f"{data.name}.log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "genkan", "dev", "--port", str(port), "--json", "--data", str(data), *arguments],
+            [
+                sys.executable,
+                "-m",
+                "genkan",
+                "dev",
+                "--port",
+                str(port),
+                "--json",
+                "--data",
+                str(data),
+                *arguments,
+            ],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -130,7 +142,7 @@ def start(data: Path, *arguments: str, port: int = 0) -> Server:
     line = process.stdout.readline()
     assert line, f"genkan dev did not start: {(data.parent / f'{data.name}.log').read_text()[-2000:]}"
     told = json.loads(line)
-    verify = told.get("ca_file") or True
+    verify = ssl.create_default_context(cafile=told["ca_file"]) if "ca_file" in told else True
     return Server(process, told, httpx2.Client(timeout=30, verify=verify))
 
 
@@ -169,7 +181,9 @@ def sign_up_by_code(server: Server, address: str) -> Reply:
         challenge_type="oob redirect",
         capabilities=BOTH,
     ).ok()
-    sent = server.post("/signup/v1.0/challenge", client_id=server.otp_app, continuation_token=start.token).ok()
+    sent = server.post(
+        "/signup/v1.0/challenge", client_id=server.otp_app, continuation_token=start.token
+    ).ok()
     code = server.code(address, "sign_up")
     return server.post(
         "/signup/v1.0/continue",
@@ -190,7 +204,9 @@ def first_factor_by_code(server: Server, address: str, scope: str, capabilities:
         challenge_type="oob redirect",
         capabilities=capabilities,
     ).ok()
-    sent = server.post("/oauth2/v2.0/challenge", client_id=server.otp_app, continuation_token=begun.token).ok()
+    sent = server.post(
+        "/oauth2/v2.0/challenge", client_id=server.otp_app, continuation_token=begun.token
+    ).ok()
     code = newest(server, address, "sign_in", seen)
     return server.post(
         "/oauth2/v2.0/token",

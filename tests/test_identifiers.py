@@ -178,7 +178,7 @@ def test_an_address_has_at_most_254_characters_as_typed_and_as_key() -> None:
 
 
 @pytest.mark.proves("CAN-03")
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(st.one_of(anything, mailbox_like))
 @example("ada@İ.com")
 @example("ada@ẞ.de")
@@ -192,7 +192,7 @@ def test_making_an_address_canonical_twice_is_the_same_as_once(text: str) -> Non
 
 
 @pytest.mark.proves("CAN-03")
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(st.one_of(anything, number_like))
 def test_making_a_number_canonical_twice_is_the_same_as_once(text: str) -> None:
     found = identifiers.phone(text)
@@ -529,7 +529,7 @@ def test_a_mask_shows_the_ends_and_hides_the_rest(identifier: Identifier, shown:
 
 
 @pytest.mark.proves("OTP-19")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.one_of(anything, mailbox_like))
 def test_a_mask_of_anything_hides_at_least_one_character_of_each_part(key: str) -> None:
     local, _, domain = key.partition("@")

@@ -99,8 +99,7 @@ def _international(typed: str) -> Identifier | None:
         return None
     if any(label not in forms for label, *forms in zip(own, coded, spelt, strict=True)):
         return None
-    key = f"{local.lower()}@{found.ascii_domain}"
-    return Identifier("email", key, typed) if len(key) <= _LONGEST_EMAIL else None
+    return Identifier("email", f"{local.lower()}@{found.ascii_domain}", typed)
 
 
 def _poses_as_ascii(character: str) -> bool:

@@ -38,3 +38,5 @@ def configure(level: str) -> None:
     out = logging.StreamHandler(sys.stderr)
     out.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[out], force=True)
+    # What the server says of itself in passing is no event of ours.
+    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))

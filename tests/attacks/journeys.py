@@ -72,7 +72,7 @@ class Person:
 def begin(target: Target, path: str, client: str, username: str, **form: str) -> Reply:
     """Open a flow of any kind, with everything declared."""
     form = {"challenge_type": ALL_TYPES, "capabilities": BOTH, **form}
-    return target.post(path, client_id=client, username=username, **form)
+    return target.post(path, None, client_id=client, username=username, **form)
 
 
 def sign_up(target: Target, client: str | None = None, address: str = "") -> tuple[Person, str]:
@@ -117,6 +117,7 @@ def prove_first(target: Target, who: Person, token: str, proof: str, scope: str)
     kind = "oob" if who.password is None else "password"
     return target.post(
         TOKEN,
+        None,
         client_id=who.client,
         continuation_token=token,
         scope=scope,

@@ -77,7 +77,9 @@ class Outside:
         self.server.advance(seconds)
 
 
-App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+App = Callable[
+    [dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
+]
 
 
 async def call(
@@ -111,7 +113,9 @@ async def call(
     }
     await app(scope, receive, send)
     answered = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]
-    return httpx2.Response(sent[0]["status"], headers=answered, content=b"".join(m.get("body", b"") for m in sent[1:]))
+    return httpx2.Response(
+        sent[0]["status"], headers=answered, content=b"".join(m.get("body", b"") for m in sent[1:])
+    )
 
 
 @asynccontextmanager
@@ -130,7 +134,9 @@ async def started(app: App) -> AsyncIterator[None]:
         await living
 
 
-async def _live(app: App, events: asyncio.Queue[dict[str, Any]], answers: asyncio.Queue[dict[str, Any]]) -> None:
+async def _live(
+    app: App, events: asyncio.Queue[dict[str, Any]], answers: asyncio.Queue[dict[str, Any]]
+) -> None:
     await app({"type": "lifespan"}, events.get, answers.put)
 
 
@@ -145,7 +151,7 @@ class Inside:
 
     @property
     def app(self) -> App:
-        return self.development.app  # type: ignore[return-value]
+        return self.development.app
 
     @property
     def otp_app(self) -> str:

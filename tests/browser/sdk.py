@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
 import threading
@@ -51,7 +50,14 @@ def bundle(folder: Path) -> None:
         raise RuntimeError(f"These tests are about MSAL JS {MSAL}, and {version} is installed: run `npm ci`.")
     source = Path(__file__).with_name("app.mjs")
     subprocess.run(
-        [esbuild, source, "--bundle", "--minify", "--format=esm", "--log-level=warning", f"--outfile={folder / 'app.js'}"],
+        [
+            esbuild,
+            source,
+            "--bundle",
+            "--format=esm",
+            "--log-level=warning",
+            f"--outfile={folder / 'app.js'}",
+        ],
         check=True,
     )
     (folder / "index.html").write_text(PAGE)
@@ -61,7 +67,7 @@ def bundle(folder: Path) -> None:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         pass
 
 
@@ -86,7 +92,7 @@ class Chromium:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
 
@@ -97,23 +103,22 @@ class Chromium:
     def __enter__(self) -> Chromium:
         executable = shutil.which("chromium")
         if executable is None:
-            raise RuntimeError("The browser tests need Chromium, as the command `chromium`: `make test` installs it.")
+            raise RuntimeError(
+                "The browser tests need Chromium, as the command `chromium`: `make test` installs it."
+            )
         self._thread.start()
-        self.wait(self._launch(executable))
+        try:
+            self.wait(self._launch(executable))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     async def _launch(self, executable: str) -> None:
         self._playwright = await async_playwright().start()
+        # Playwright itself sees to the rest: no sandbox (so root can), no first run, no traffic of the browser's own.
         self._browser = await self._playwright.chromium.launch(
-            executable_path=executable,
-            args=[
-                "--no-first-run",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-dev-shm-usage",
-                *(["--no-sandbox"] if os.geteuid() == 0 else []),
-            ],
+            executable_path=executable, args=["--disable-gpu"]
         )
 
     def __exit__(self, *_: object) -> None:
@@ -128,14 +133,15 @@ class Chromium:
         if self._playwright is not None:
             await self._playwright.stop()
 
-    def profile(self) -> BrowserContext:
+    def profile(self, on_request: Callable[[Request], None]) -> BrowserContext:
         """A fresh profile: no cookies, no storage."""
-        return self.wait(self._profile())
+        return self.wait(self._profile(on_request))
 
-    async def _profile(self) -> BrowserContext:
+    async def _profile(self, on_request: Callable[[Request], None]) -> BrowserContext:
         assert self._browser is not None
         context = await self._browser.new_context()
         context.set_default_timeout(SECONDS * 1000)
+        context.on("request", on_request)
         return context
 
 
@@ -256,34 +262,19 @@ class App:
     def __init__(
         self,
         chromium: Chromium,
-        *,
         url: str,
-        client_id: str,
-        api: str,
-        challenge_types: Sequence[str] = ("oob", "password"),
-        capabilities: Sequence[str] = ("mfa_required", "registration_required"),
-        query: Mapping[str, str] | None = None,
+        configuration: Mapping[str, Any],
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._wait = chromium.wait
         self._url = url
-        self._configuration = {
-            "auth": {"clientId": client_id, "authority": AUTHORITY, "redirectUri": "/"},
-            "cache": {"cacheLocation": "localStorage"},
-            "customAuth": {
-                "challengeTypes": list(challenge_types),
-                "capabilities": list(capabilities),
-                "authApiProxyUrl": api,
-                **({"customAuthApiQueryParams": dict(query)} if query else {}),
-            },
-        }
+        self._configuration = configuration
         self._headers = dict(headers) if headers else None
-        self._context = chromium.profile()
         self._page: Page | None = None
         self._id = -1
         self.calls = Calls()
         """Every request of the page since it was opened, the page itself included."""
-        self._context.on("request", lambda request: self.calls.append(Call(request, chromium.wait)))
+        self._context = chromium.profile(lambda request: self.calls.append(Call(request, chromium.wait)))
 
     def open(self) -> App:
         """Load the page and create the SDK's application on it, as after a reload."""
@@ -295,7 +286,13 @@ class App:
     def create(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """Load the page and try a configuration on it; what came of that."""
         self._wait(self._load())
-        return dict(self.evaluate("([configuration, headers]) => sdk.create(configuration, headers)", configuration, self._headers))
+        return dict(
+            self.evaluate(
+                "([configuration, headers]) => sdk.create(configuration, headers)",
+                configuration,
+                self._headers,
+            )
+        )
 
     async def _load(self) -> None:
         if self._page is None:
@@ -313,14 +310,11 @@ class App:
         yield watched
         watched.extend(self.calls[before:])
 
-    def at(self, milliseconds: int) -> None:
-        """Set the page's clock, in milliseconds since 1970."""
+    def advance(self, seconds: float) -> None:
+        """Set the page's clock forward, and stop it there."""
+        later = self.evaluate("() => Date.now()") / 1000 + seconds
         assert self._page is not None
-        self._wait(self._page.clock.set_fixed_time(milliseconds))
-
-    def now(self) -> int:
-        """The page's clock."""
-        return int(self.evaluate("() => Date.now()"))
+        self._wait(self._page.clock.set_fixed_time(later))
 
     def evaluate(self, function: str, *inputs: Any) -> Any:
         assert self._page is not None
@@ -333,7 +327,9 @@ class App:
     def at_once(self, times: int, part: Part, method: str, *inputs: Any) -> list[Result]:
         """Call the same method several times without waiting in between."""
         call = [part.id, part.member, method, list(inputs)]
-        return [self.result(told) for told in self.evaluate("(call) => sdk.callAtOnce(...call)", times, *call)]
+        return [
+            self.result(told) for told in self.evaluate("(call) => sdk.callAtOnce(...call)", times, *call)
+        ]
 
     def result(self, told: Mapping[str, Any]) -> Result:
         assert "id" in told, f"the SDK returned no result: {told}"
@@ -368,3 +364,58 @@ class App:
 
     def current_account(self) -> Result:
         return Part(self, self._id).do("getCurrentAccount")
+
+
+class OpenApp:
+    """Opens the apps of one test."""
+
+    def __init__(self, chromium: Chromium, site: str, genkan: str) -> None:
+        self._chromium = chromium
+        self._site = site
+        self._genkan = genkan
+        self._apps: list[App] = []
+
+    def __call__(
+        self,
+        client_id: str,
+        *,
+        site: str = "",
+        api: str = "",
+        challenge_types: Sequence[str] = ("oob", "password"),
+        capabilities: Sequence[str] = ("mfa_required", "registration_required"),
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> App:
+        """
+        An app, open and ready, in a profile of its own.
+
+        Shapes: `site` is where its page is, `api` what the SDK calls, with the tenant in it; `query` and `headers` are
+        what the app adds to each native call.
+        """
+        custom_auth: dict[str, Any] = {
+            "challengeTypes": list(challenge_types),
+            "capabilities": list(capabilities),
+            "authApiProxyUrl": api or f"{self._genkan}/dev",
+        }
+        if query:
+            custom_auth["customAuthApiQueryParams"] = dict(query)
+        configuration = {
+            "auth": {"clientId": client_id, "authority": AUTHORITY, "redirectUri": "/"},
+            "cache": {"cacheLocation": "localStorage"},
+            "customAuth": custom_auth,
+        }
+        app = App(self._chromium, site or self._site, configuration, headers)
+        self._apps.append(app)
+        return app.open()
+
+    def close(self) -> None:
+        """
+        End every app, and see whom they have spoken to, whatever the test was about.
+
+        That is their own site and Genkan alone, and of Genkan no discovery document.
+        """
+        for app in self._apps:
+            app.close()
+        for app in self._apps:
+            assert {call.origin for call in app.calls} <= {app.calls[0].origin, self._genkan}
+            assert not [c.url for c in app.calls if "/.well-known/" in c.url or "/discovery/" in c.url]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import OpenApp
 from tests.browser.journeys import Mailbox, verified
+from tests.browser.sdk import OpenApp
 from tests.server import Server, new_address, new_number
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.proves("V1-099", "V1-102", "V1-107", "V1-114", "V1-115", "V1-116", "V1-123", "V1-130", "V1-132", "V1-133")
-@pytest.mark.proves("V1-185", "V1-201")
+@pytest.mark.proves("V1-107", "V1-114", "V1-115", "V1-116", "V1-123", "V1-130", "V1-132", "V1-133")
+@pytest.mark.proves("V1-185", "V1-189", "V1-201")
 def test_a_newcomer_signs_in_with_a_code_and_proves_a_phone_once_an_api_asks_for_a_second_factor(
     server: Server, open_app: OpenApp
 ) -> None:
@@ -47,6 +47,7 @@ def test_a_newcomer_signs_in_with_a_code_and_proves_a_phone_once_an_api_asks_for
     assert (challenged.state.ask("getChannel"), challenged.state.ask("getSentTo")) == ("sms", number)
     registered = challenged.state.do("submitChallenge", phone.code("enrol"))
     assert registered.said == {"isCompleted"}
+    assert "username" not in app.calls[-1].form
     token = registered.account.do("getAccessToken", {"forceRefresh": False, "scopes": [server.scope]})
     claims = verified(server, token.value["accessToken"], api)
     assert (claims["amr"], claims["scp"]) == (["otp", "sms", "mfa"], "Things.Read")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import Literal
 
@@ -25,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
+            executable_path=shutil.which("chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         yield opened
@@ -103,6 +104,7 @@ def test_messages_are_filtered_read_with_the_keyboard_and_cleared(wide: Visit, s
     page.get_by_role("searchbox").fill("nobody at all")
     expect(page.locator("#nothing")).to_have_text("No message fits the filter.")
     page.get_by_role("searchbox").fill("")
+    expect(page.locator(".row").first).to_contain_text(people[2])
     page.locator(".row-link").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")

@@ -34,9 +34,13 @@ TEXT_MESSAGES = {
 }
 
 NOTICES = {
-    "method_added": "A new way to sign in was added to your account. Was it not you? Change your password now.",
+    "method_added": "A new way to sign in was added to your account. Was it not you? "
+    "Tell the people who run the service now.",
     "password_changed": "The password of your account was changed. Was it not you? Reset your password now.",
-    "notice": "The security settings of your account have changed. Was it not you? Change your password now.",
+    "account_exists": "Somebody asked for a new account with your number, which has one already. "
+    "Was it not you? Ignore this message.",
+    "notice": "The security settings of your account have changed. Was it not you? "
+    "Tell the people who run the service now.",
 }
 
 # 7 * 191 is 1337, which stands nowhere by itself.
@@ -155,7 +159,21 @@ def test_a_notice_says_what_was_changed_when_and_where() -> None:
         assert "A new way to prove that it is you was added to your account." in body
         assert "+44*******56" in body
         assert "4 March 2026, 09:12 UTC" in body
-        assert "Change your password now" in body
+        assert "Tell the people who run the service now" in body
+
+
+@pytest.mark.proves("ENUM-03")
+def test_who_signs_up_with_an_address_that_has_an_account_is_told_so_by_mail() -> None:
+    rendered = render(a_message("notice", template="account_exists", values={"app": "Contoso"}))
+
+    assert rendered.subject == "You already have an account"
+    for body in (rendered.text, html.unescape(rendered.html or "")):
+        assert "It has one already, so none was created." in body
+        assert "If this was not you, ignore this message." in body
+        assert "If it was you, sign in instead." in body
+        assert "there is nothing to do" not in body
+        assert "Contoso" in body
+    assert not re.search(r"\d{6}", rendered.text), "nothing that could be taken for a code"
 
 
 def test_a_notice_of_an_unknown_kind_is_told_in_general_words() -> None:

@@ -147,7 +147,7 @@ def test_no_password_keeps_the_estimator_busy() -> None:
     assert took < 0.3  # without a bound it is a second and more, and nothing else runs meanwhile
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(anything, st.integers(0, 4))
 def test_no_text_breaks_the_judge(text: str, min_strength: int) -> None:
     verdict = judged(text, text, "word", min_strength=min_strength)
@@ -286,7 +286,7 @@ def test_a_short_salt_or_an_ill_formed_text_is_never_hashed(text: str, salt: byt
         ("x" * 255 + "y", "x" * 255 + "y", True),
         ("é" * 256, "e\u0301" * 256, True),
         ("correct horse", "correct horse" + "\ud800", False),
-        ("correct horse", "correct horse" + "\u0301" * 100_000, False),
+        ("correct horse", "correct horse" + "\u0301" * 2000, False),
     ],
 )
 def test_a_password_is_compared_whole_and_exactly_after_composing(
@@ -295,6 +295,18 @@ def test_a_password_is_compared_whole_and_exactly_after_composing(
     material = password.hash_new(stored, SALT)
 
     assert password.verify(material, typed) is is_right
+
+
+def test_no_text_keeps_the_comparison_busy() -> None:
+    stored = password.hash_new(GOOD, SALT)
+    marks = "e" + "\u0301" * 20_000 + "\u0323" * 20_000  # three seconds to compose
+
+    began = time.thread_time()
+    verdicts = password.verify(stored, marks), judged(marks), judged(GOOD, marks)
+    took = time.thread_time() - began
+
+    assert verdicts == (False, Reason.PASSWORD_TOO_LONG, None)
+    assert took < 0.5
 
 
 def derivations(material: Secret | None, text: str) -> int:
@@ -354,6 +366,7 @@ def test_a_person_without_a_password_costs_one_hash_and_as_much_as_a_wrong_one()
     assert hashes == [1] * len(ways)
     assert verdicts == [True] + [False] * (len(ways) - 1)
     assert cost(None) > 0.5 * cost(stored)
+    assert cost(Secret(MALFORMED[0])) > 0.5 * cost(stored)
 
 
 def cost(material: Secret | None) -> float:
@@ -373,11 +386,10 @@ def test_a_stored_string_that_is_none_of_ours_is_wrong_after_one_hash(text: str)
 
     assert derivations(material, GOOD) == 1
     assert not password.verify(material, GOOD)
-    assert cost(material) > 0.5 * cost(None)
 
 
-@pytest.mark.parametrize("text", [f"{n} blue otters {n * n}" for n in range(3)])
-def test_threads_do_not_disturb_each_other(text: str) -> None:
+def test_threads_do_not_disturb_each_other() -> None:
+    text = "nine blue otters"
     stored = password.hash_new(text, SALT)
 
     def work(turn: int) -> tuple[Reason | None, Secret, bool, bool]:

@@ -12,7 +12,8 @@ from genkan.risk import rate
 from genkan.risk.rate import Limit
 
 NOW = datetime(2026, 11, 24, 3, 33, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+MILLISECOND, SECOND, MINUTE = timedelta(milliseconds=1), timedelta(seconds=1), timedelta(minutes=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NUMBER = Identifier("phone", "+442079460034", "+442079460034")
 
 limits = st.builds(
@@ -20,10 +21,19 @@ limits = st.builds(
     st.lists(st.tuples(st.integers(1, 6), st.integers(1, 40)), min_size=1, max_size=3),
 )
 
-# Seconds between one event and the next: mostly forward, sometimes back, as clocks of two nodes may be.
-events = st.lists(
-    st.tuples(st.integers(-3, 12), st.sampled_from(["spend", "spend", "spend", "refund"])), max_size=60
-)
+# Seconds between one event and the next.
+spends = st.lists(st.integers(0, 12), max_size=60)
+spends_by_clocks_that_differ = st.lists(st.integers(-8, 12), max_size=60)
+spends_and_refunds = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=60)
+
+
+def holds(limit: Limit, log: list[int]) -> bool:
+    """Say whether every window that ends with a spend holds at most its count."""
+    return all(
+        sum(end - span // MILLISECOND < at <= end for at in log) <= count
+        for count, span in limit.windows
+        for end in log
+    )
 
 
 def spent(limit: Limit, *times: datetime) -> tuple[int, ...]:
@@ -36,49 +46,69 @@ def spent(limit: Limit, *times: datetime) -> tuple[int, ...]:
     return history
 
 
-@settings(max_examples=500, deadline=None)
-@given(limits, events)
-def test_no_window_ever_holds_more_than_its_count(limit: Limit, happening: list[tuple[int, str]]) -> None:
-    now = NOW
-    history: tuple[int, ...] = ()
-    log: list[int] = []
-
-    for seconds, what in happening:
-        now += seconds * SECOND
-        if what == "refund" and history:
-            log.remove(history[0])
-            history = rate.refund(history, history[0])
-        elif (after := rate.spend(history, limit, now)) is not None:
-            history = after
-            log.append(history[-1])
-
-    for count, span in limit.windows:
-        ticks = span // timedelta(milliseconds=1)
-        assert all(sum(end - ticks < at <= end for at in log) <= count for end in log)
-
-
-@settings(max_examples=500, deadline=None)
-@given(limits, events)
-def test_a_limit_refuses_only_when_a_window_is_full_and_forgets_nothing_that_counts(
-    limit: Limit, happening: list[tuple[int, str]]
+@settings(max_examples=300, deadline=None)
+@given(limits, spends_by_clocks_that_differ)
+def test_no_window_ever_holds_more_than_its_count_even_if_clocks_differ(
+    limit: Limit, gaps: list[int]
 ) -> None:
     now = NOW
     history: tuple[int, ...] = ()
     log: list[int] = []
 
-    for seconds, _ in happening:
-        now += abs(seconds) * SECOND
-        at = rate.milliseconds(now)
-        has_room = all(
-            sum(at - span // timedelta(milliseconds=1) < then for then in log) < count
-            for count, span in limit.windows
-        )
+    for gap in gaps:
+        now += gap * SECOND
         after = rate.spend(history, limit, now)
-        assert (after is not None) == has_room
+        if after is not None:
+            history = after
+            log.append(history[-1])
+
+    assert holds(limit, log)
+
+
+@settings(max_examples=300, deadline=None)
+@given(limits, spends_and_refunds)
+def test_no_window_ever_holds_more_than_its_count_even_if_some_is_given_back(
+    limit: Limit, happening: list[tuple[int, int]]
+) -> None:
+    now = NOW
+    history: tuple[int, ...] = ()
+    log: list[int] = []
+
+    for gap, given_back in happening:
+        now += gap * SECOND
+        for at in history[:given_back]:
+            history = rate.refund(history, at)
+            log.remove(at)
+        after = rate.spend(history, limit, now)
+        if after is not None:
+            history = after
+            log.append(history[-1])
+
+    assert holds(limit, log)
+
+
+@settings(max_examples=300, deadline=None)
+@given(limits, spends)
+def test_a_limit_refuses_only_when_a_window_is_full_and_forgets_nothing_that_counts(
+    limit: Limit, gaps: list[int]
+) -> None:
+    now = NOW
+    history: tuple[int, ...] = ()
+    log: list[int] = []
+    surprises = []
+
+    for gap in gaps:
+        now += gap * SECOND
+        at = rate.milliseconds(now)
+        has_room = holds(limit, [*log, at])
+        after = rate.spend(history, limit, now)
+        if (after is not None) is not has_room:
+            surprises.append(at)
         if after is not None:
             history = after
             log.append(at)
 
+    assert surprises == []
     assert list(history) == log[len(log) - len(history) :]
     assert len(history) <= max(count for count, _ in limit.windows)
 
@@ -126,7 +156,7 @@ def test_a_history_may_be_dropped_from_the_moment_named_and_not_before(limit: Li
 
     end = rate.keep_until(history, limit)
     at_the_end = rate.spend(history, limit, end)
-    just_before = rate.spend(history, limit, end - timedelta(milliseconds=1))
+    just_before = rate.spend(history, limit, end - MILLISECOND)
 
     assert at_the_end == rate.spend((), limit, end)
     assert just_before is None or just_before[0] == history[-1]
@@ -140,7 +170,7 @@ def test_an_empty_history_need_not_be_kept() -> None:
 
 @pytest.mark.parametrize("part", [timedelta(0), timedelta(microseconds=1), timedelta(microseconds=999)])
 def test_times_are_exact_to_the_millisecond(part: timedelta) -> None:
-    found = [rate.milliseconds(NOW + ms * timedelta(milliseconds=1) + part) for ms in range(1000)]
+    found = [rate.milliseconds(NOW + ms * MILLISECOND + part) for ms in range(1000)]
 
     assert found == [rate.milliseconds(NOW) + ms for ms in range(1000)]
 
@@ -152,6 +182,9 @@ def test_times_are_exact_to_the_millisecond(part: timedelta) -> None:
         (rate.WRONG_GUESSES_SHORT, ((5, DAY),)),
         (rate.SENDS_OF_PURPOSE, ((5, 15 * MINUTE),)),
         (rate.SENDS, ((10, 15 * MINUTE),)),
+        (rate.RESETS, ((3, HOUR), (10, DAY))),
+        (rate.RESETS_FROM_NETWORK, ((20, HOUR),)),
+        (rate.UNKNOWN_NAMES, ((20, HOUR),)),
         (rate.SMS_TO_NUMBER, ((3, 10 * MINUTE), (5, HOUR), (10, DAY))),
         (rate.sms_prefix_limit(20), ((20, HOUR),)),
         (rate.sms_code_limit(100), ((100, HOUR),)),
@@ -222,13 +255,34 @@ def test_every_counter_has_its_own_bucket() -> None:
         rate.sms_for_subject("ada"),
         rate.sms_from_address("192.0.2.7"),
         rate.sms_from_network("192.0.2.0/24"),
+        rate.resets_from_network("192.0.2.0/24"),
+        rate.unknown_names("192.0.2.0/24"),
         rate.numbers_tried("ada"),
+        rate.resets("ada"),
         *(rate.number_new(subject, number) for subject in ("ada", "bob") for number in (NUMBER, neighbour)),
     ]
 
     assert len(set(keys)) == len(keys)
     assert rate.sms_to_prefix(NUMBER) == rate.sms_to_prefix(neighbour)
     assert all(len(key) < 60 for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.0/24"),
+        ("192.0.2.255", "192.0.2.0/24"),
+        ("::ffff:192.0.2.7", "192.0.2.0/24"),
+        ("2001:db8:1:2::7", "2001:db8:1::/48"),
+        ("2001:db8:1:ffff::7", "2001:db8:1::/48"),
+        ("2001:db8:2::7", "2001:db8:2::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_a_client_network_is_a_24_or_a_48(address: str, network: str) -> None:
+    assert rate.network(address) == network
 
 
 def test_no_bucket_shows_a_mailbox_a_number_or_a_client_address() -> None:
@@ -243,6 +297,8 @@ def test_no_bucket_shows_a_mailbox_a_number_or_a_client_address() -> None:
         rate.sms_to_prefix(NUMBER),
         rate.sms_from_address("192.0.2.7"),
         rate.sms_from_network("192.0.2.0/24"),
+        rate.resets_from_network("192.0.2.0/24"),
+        rate.unknown_names("192.0.2.0/24"),
         rate.number_new("ada", NUMBER),
     ]
 

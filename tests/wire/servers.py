@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -26,9 +27,8 @@ from genkan.delivery.inbox import Inbox
 from genkan.engine.messages import Directory, Effect, PutAuthenticator, PutSubject
 from genkan.engine.transaction import Change, Loaded, Needs
 from genkan.factors import password as passwords
-from genkan.model import Authenticator, Identifier, Kind, Secret, Subject
+from genkan.model import Authenticator, Identifier, Kind, Subject
 from genkan.service.hashing import Hashing
-from genkan.service.worker import Worker
 from genkan.settings import Settings
 from genkan.store.sealing import Keys, open_master_key
 from genkan.store.sqlite import SqliteStore
@@ -46,11 +46,13 @@ class StrictServer(Server):
 
     def post(self, path: str, headers: Mapping[str, str] | None = None, **form: str) -> Reply:
         """POST a form to an endpoint of the demo tenant."""
-        return self.post_at(f"/dev{path}", headers, **form)
+        return self.post_form(path, form, headers)
 
-    def post_at(self, path: str, headers: Mapping[str, str] | None = None, **form: str) -> Reply:
-        """The same at any path of this server."""
-        response = self.http.post(f"{self.base}{path}", data=form, headers=dict(headers or {}))
+    def post_form(
+        self, path: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None, root: str = "/dev"
+    ) -> Reply:
+        """The same, with the form as one value; `root` is another tenant or another way to write this one."""
+        response = self.http.post(f"{self.base}{root}{path}", data=dict(form), headers=dict(headers or {}))
         return self._read(response, form)
 
     def post_raw(self, path: str, body: str | bytes, content_type: str = FORM, **headers: str) -> Reply:
@@ -67,6 +69,13 @@ class StrictServer(Server):
         strict.check(endpoint, form, response)
         return Reply.of(response)
 
+    def arrived(self, to: str, purpose: str, number: int) -> None:
+        """Wait until so many messages for a purpose have arrived."""
+        deadline = time.monotonic() + 10
+        while self.count(to, purpose) < number:
+            assert time.monotonic() < deadline, self.messages(to)
+            time.sleep(0.01)
+
     def count(self, to: str, purpose: str) -> int:
         """How many messages for a purpose have arrived."""
         return sum(m["purpose"] == purpose for m in self.messages(to))
@@ -82,6 +91,8 @@ def real_server(folder: Path) -> Iterator[StrictServer]:
     finally:
         server.http.close()
         server.stop()
+        if server.process.stdout is not None:
+            server.process.stdout.close()
 
 
 # In this process. -----------------------------------------------------------------------------------
@@ -120,17 +131,24 @@ class _InProcess(httpx2.BaseTransport):
         return httpx2.Response(response.status_code, headers=response.headers, content=await response.aread())
 
 
-class World(StrictServer):
-    """The application of `genkan dev` in this process. What a test changes in the tenant, `restored` takes back."""
+class HereServer(StrictServer):
+    """A server in this process: there is nothing to kill or to stop."""
 
     BASE = "http://localhost:8400"
 
+    def __init__(self, app: App, loop: _Loop, told: dict[str, Any]) -> None:
+        self.told = told
+        self.http = httpx2.Client(transport=_InProcess(app, loop))
+
+
+class World(HereServer):
+    """The application of `genkan dev` in this process. A test may change its tenant."""
+
     def __init__(self, development: Development, loop: _Loop) -> None:
+        super().__init__(development.app, loop, msgspec.to_builtins(development.announcement))
         self._development = development
         self._loop = loop
         self.store = development._store
-        self.told = msgspec.to_builtins(development.announcement)
-        self.http = httpx2.Client(transport=_InProcess(development.app, loop))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something where the server runs."""
@@ -222,7 +240,7 @@ def _email(address: str) -> Identifier:
 @contextmanager
 def in_process(folder: Path) -> Iterator[World]:
     """A world for the length of a block."""
-    development = Development(Settings(data=folder), World.BASE)
+    development = Development(Settings(data=folder), HereServer.BASE)
     loop = _Loop()
     loop.run(development._start())
     world = World(development, loop)
@@ -245,9 +263,9 @@ def two_tenants(folder: Path, north: Directory, south: Directory) -> Iterator[St
     for directory in (north, south):
         tenant = directory.tenant
         store = SqliteStore.open(folder / f"{tenant.name}.db", tenant.id, keys, clock.now)
-        runtime = TenantRuntime(store, tenant.id, keys, clock, hashing, World.BASE)
+        runtime = TenantRuntime(store, tenant.id, keys, clock, hashing, HereServer.BASE)
         loop.run(store.replace_directory(directory))
-        loop.run(runtime.start(Worker(store, inbox)))
+        loop.run(runtime.start(inbox))
         runtimes.append(runtime)
         edges[tenant.name] = runtime.edge
     app = App(
@@ -259,9 +277,7 @@ def two_tenants(folder: Path, north: Directory, south: Directory) -> Iterator[St
         on_start=_nothing,
         on_stop=_nothing,
     )
-    server = StrictServer.__new__(StrictServer)
-    server.told = {"base_url": World.BASE}
-    server.http = httpx2.Client(transport=_InProcess(app, loop))
+    server = HereServer(app, loop, {"base_url": HereServer.BASE})
     try:
         yield server
     finally:

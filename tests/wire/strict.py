@@ -150,25 +150,28 @@ class Tokens(Body, frozen=True):
     refresh_token_expires_in: Positive | None = None
 
 
-REDIRECTS = {"redirect": Redirect}
 ANSWERS: Mapping[str, Mapping[str | None, type[Body]]] = {
-    INITIATE: {None: Continued} | REDIRECTS,
-    CHALLENGE: {"oob": CodeSent, "password": PasswordAsked} | REDIRECTS,
-    INTROSPECT: {None: Methods} | REDIRECTS,
-    TOKEN: {None: Tokens} | REDIRECTS,
-    SIGNUP_START: {None: Continued} | REDIRECTS,
-    SIGNUP_CHALLENGE: {"oob": CodeSent, "password": PasswordAsked} | REDIRECTS,
+    INITIATE: {None: Continued, "redirect": Redirect},
+    CHALLENGE: {"oob": CodeSent, "password": PasswordAsked, "redirect": Redirect},
+    INTROSPECT: {None: Methods, "redirect": Redirect},
+    TOKEN: {None: Tokens, "redirect": Redirect},
+    SIGNUP_START: {None: Continued, "redirect": Redirect},
+    SIGNUP_CHALLENGE: {"oob": CodeSent, "password": PasswordAsked, "redirect": Redirect},
     SIGNUP_CONTINUE: {None: Continued},
-    RESET_START: {None: Continued} | REDIRECTS,
-    RESET_CHALLENGE: {"oob": CodeSent} | REDIRECTS,
+    RESET_START: {None: Continued, "redirect": Redirect},
+    RESET_CHALLENGE: {"oob": CodeSent, "redirect": Redirect},
     RESET_CONTINUE: {None: Verified},
     RESET_SUBMIT: {None: Submitted},
     RESET_POLL: {None: Polled},
-    REGISTER_INTROSPECT: {None: Methods} | REDIRECTS,
-    REGISTER_CHALLENGE: {"oob": EnrolmentSent, "preverified": Preverified} | REDIRECTS,
+    REGISTER_INTROSPECT: {None: Methods, "redirect": Redirect},
+    REGISTER_CHALLENGE: {"oob": EnrolmentSent, "preverified": Preverified, "redirect": Redirect},
     REGISTER_CONTINUE: {None: Continued},
 }
-"""Endpoint → `challenge_type` → what the rest of the answer must be. Where a redirect is not understood, none (D07, D09)."""
+"""
+Endpoint → `challenge_type` → what the rest of the answer must be.
+
+There is no redirect where an SDK does not understand it (D07, D09).
+"""
 
 ENDPOINTS = tuple(ANSWERS)
 """All fifteen."""
@@ -331,7 +334,9 @@ def _check_error(endpoint: str, body: dict[str, Any], response: httpx2.Response)
     assert described["trace"] == error.trace_id == response.headers["x-ms-request-id"]
     assert described["correlation"] == error.correlation_id == response.headers["client-request-id"]
     if 50126 in error.error_codes:
-        assert (endpoint, *error.words) == (TOKEN, "invalid_grant", ""), "Android takes it for a wrong password"
+        assert (endpoint, *error.words) == (TOKEN, "invalid_grant", ""), (
+            "Android takes it for a wrong password"
+        )
     if error.error == "credential_required":
         assert 55103 in error.error_codes, "JS does not believe it without"
     if error.error == "unsupported_challenge_type":

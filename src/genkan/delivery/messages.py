@@ -50,6 +50,8 @@ class Words(Struct, frozen=True):
     """What to do if it was not you."""
     label: str = ""
     """Ends the sentence “12345678 is your code to …” of a text message; of a notice, its whole text."""
+    if_it_was: str = "If it was you, there is nothing to do."
+    """Ends a notice by e-mail."""
 
 
 CODES: Final = {
@@ -74,8 +76,8 @@ CODES: Final = {
     "mfa": Words(
         "Your verification code",
         "finish signing in",
-        "If you are not signing in right now, somebody has passed the first check of your account. "
-        "Keep the code to yourself and change your password.",
+        "If you are not signing in right now, somebody else has passed the first check of your account. "
+        "Keep the code to yourself, and change the password of your account or your mailbox.",
         "finish signing in",
     ),
     "enrol": Words(
@@ -97,9 +99,9 @@ NOTICES: Final = {
     "method_added": Words(
         "A new way to sign in was added to your account",
         "A new way to prove that it is you was added to your account.",
-        "If this was not you, somebody else can use your account. Change your password now and tell the people who "
-        "run the service.",
-        "A new way to sign in was added to your account. Was it not you? Change your password now.",
+        "If this was not you, somebody else can use your account. Tell the people who run the service now, and change "
+        "the password of your account or your mailbox.",
+        "A new way to sign in was added to your account. Was it not you? Tell the people who run the service now.",
     ),
     "password_changed": Words(
         "Your password was changed",
@@ -107,11 +109,19 @@ NOTICES: Final = {
         "If this was not you, reset your password now and tell the people who run the service.",
         "The password of your account was changed. Was it not you? Reset your password now.",
     ),
+    "account_exists": Words(
+        "You already have an account",
+        "Somebody asked for a new account with this address. It has one already, so none was created.",
+        "If this was not you, ignore this message. Nothing was changed, and nobody was told that there is an account.",
+        "Somebody asked for a new account with your number, which has one already. Was it not you? "
+        "Ignore this message.",
+        "If it was you, sign in instead.",
+    ),
     "notice": Words(
         "The security settings of your account have changed",
         "The security settings of your account have changed.",
-        "If this was not you, change your password now and tell the people who run the service.",
-        "The security settings of your account have changed. Was it not you? Change your password now.",
+        "If this was not you, somebody else can use your account. Tell the people who run the service now.",
+        "The security settings of your account have changed. Was it not you? Tell the people who run the service now.",
     ),
 }
 """By `Message.template`. An unknown one is told as `notice`: better in general words than not at all."""
@@ -136,7 +146,13 @@ def render(message: Message, *, with_html: bool = True) -> Rendered:
         return Rendered(subject=None, text=text, html=None)
     app = _plain(message.values.get("app", ""))
     subject = f"{words.subject} for {app}" if app and kind == "code" else words.subject
-    values |= {"app": app, "subject": subject, "purpose": words.purpose, "otherwise": words.otherwise}
+    values |= {
+        "app": app,
+        "subject": subject,
+        "purpose": words.purpose,
+        "otherwise": words.otherwise,
+        "if_it_was": words.if_it_was,
+    }
     return Rendered(
         subject=subject,
         text=_template(f"{kind}.txt.j2").render(values),

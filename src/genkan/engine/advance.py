@@ -13,8 +13,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from genkan import identifiers
-from genkan.engine import attributes, challenges, enrol, reset, sign_up, steps
+from genkan.engine import attributes, challenges, enrol, reset, sign_up, steps, strangers
 from genkan.engine.flow import (
     AnyStage,
     AwaitingAttributes,
@@ -143,14 +142,14 @@ def _begin(event: Begin, client: Client, facts: Facts) -> Step:
 
 def _identify(flow: Flow, event: Identify, client: Client, facts: Facts) -> Step:
     """Name the person. Nothing is verified and nothing is sent."""
-    flow = replace(flow, identifier=event.identifier)
+    flow = replace(flow, identifier=event.identifier, hides=strangers.hides(facts))
     if flow.purpose is Purpose.SIGN_UP:
         return sign_up.identify(flow, event, client, facts)
     if flow.purpose is Purpose.RESET_PASSWORD:
         return reset.identify(flow, event, facts)
     subject = steps.holder(event.identifier, facts)
-    if subject is None and facts.directory.tenant.enumeration == "compat":
-        return steps.no(flow, event, facts, Reason.UNKNOWN_SUBJECT)
+    if subject is None and not flow.hides:
+        return strangers.unknown(flow, event, facts)
     if subject is not None:
         flow = replace(flow, subject=subject.id, epoch=subject.epoch)
     first = _first_factor(flow, client, facts)
@@ -246,11 +245,11 @@ def _prove(flow: Flow, event: Prove, client: Client, facts: Facts) -> Step:
     if not otp.is_countable(challenge, event.text.text):
         return steps.no(flow, event, facts, Reason.WRONG_CODE)
     bucket = rate.guesses(challenges.owner(flow, challenge), challenge.kind)
-    history = rate.spend(facts.histories.get(bucket, ()), rate.WRONG_GUESSES, facts.now)
+    history = rate.spend(facts.histories[bucket], rate.WRONG_GUESSES, facts.now)
     if history is None:
         return _wrong(flow, event, facts, Reason.WRONG_CODE)
     verdict = otp.verify(challenge, authenticator, event.text.text, facts.now, facts.code_key)
-    if not isinstance(verdict, Right) or (flow.subject is None and flow.purpose is not Purpose.SIGN_UP):
+    if not isinstance(verdict, Right) or steps.is_decoy(flow, facts):
         spent = Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, rate.WRONG_GUESSES))
         return _wrong(flow, event, facts, Reason.WRONG_CODE, spent)
     return _right(flow, event, stage.part, challenge, authenticator, client, facts)
@@ -271,22 +270,29 @@ def _prove_password(
     (OTP-09), and only a verdict closes the flow, so that a right password among wrong ones gets through (OTP-10).
     """
     bucket = rate.guesses(challenges.owner(flow, challenge), Kind.PASSWORD)
-    history = facts.histories.get(bucket, ())
+    history = facts.histories[bucket]
     checked = facts.checked
     if checked is None or not _is_about(checked, authenticator):
         if checked is None and flow.failures + flow.pending >= facts.directory.tenant.tries_per_step:
             return steps.no(flow, event, facts, Reason.WRONG_PASSWORD)
         spent = rate.spend(history, rate.WRONG_GUESSES, facts.now)
-        if spent is None:
-            return _wrong(flow, event, facts, Reason.WRONG_PASSWORD)
         pending = flow.pending + (1 if checked is None else 0)
-        return Step(
-            flow=replace(flow, pending=pending),
-            reply=NeedCheck(authenticator=authenticator, text=event.text, spent=spent[-1]),
-            effects=(
-                Count(bucket=bucket, history=spent, keep_until=rate.keep_until(spent, rate.WRONG_GUESSES)),
-            ),
-        )
+        if spent is not None:
+            return Step(
+                flow=replace(flow, pending=pending),
+                reply=NeedCheck(authenticator=authenticator, text=event.text, spent=spent[-1]),
+                effects=(
+                    Count(
+                        bucket=bucket, history=spent, keep_until=rate.keep_until(spent, rate.WRONG_GUESSES)
+                    ),
+                ),
+            )
+        if checked is None:
+            # It has to wait, so whatever the answer is, it is no; the time that it takes must not tell (ENUM-07).
+            return Step(
+                flow=replace(flow, pending=pending),
+                reply=NeedCheck(authenticator=None, text=event.text, spent=0),
+            )
     flow = replace(flow, pending=max(0, flow.pending - 1))
     if not checked.right or authenticator is None:
         return _wrong(flow, event, facts, Reason.WRONG_PASSWORD)
@@ -415,7 +421,7 @@ def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:
                 return planned(flow, event, client, facts)
             return steps.shown(flow, enrolments(decision, steps.sign_in_address(facts)))
         case AwaitingProof(challenge=challenge, part=part):
-            shown = identifiers.mask(challenge.target) if challenge.target else ""
+            shown = challenges.label(flow, part, challenge.target) if challenge.target else ""
             return steps.shown(
                 flow,
                 NeedProof(

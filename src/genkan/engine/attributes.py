@@ -47,6 +47,8 @@ def missing(held: Mapping[str, Scalar], wanted: Iterable[Attribute]) -> tuple[At
 
 def _fit(value: Scalar, attribute: Attribute) -> Scalar | None:
     """The value as the attribute's type, or None when it does not fit."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return None
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if attribute.type == "boolean":
         return {"true": True, "false": False}.get(text.strip().lower())

@@ -12,7 +12,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from genkan import identifiers
-from genkan.engine import steps
+from genkan.engine import steps, strangers
 from genkan.engine.flow import AwaitingChoice, AwaitingProof, Flow, Part
 from genkan.engine.messages import (
     Choose,
@@ -22,6 +22,7 @@ from genkan.engine.messages import (
     Enrol,
     Event,
     Facts,
+    Identify,
     NeedProof,
     Prove,
     Signals,
@@ -52,17 +53,19 @@ SMS_RESEND_AFTER = timedelta(seconds=30)
 def limits(event: Event, loaded: Loaded, signals: Signals) -> Iterator[str]:
     """The names of the limits that `advance` may spend from at this event: the shell loads their histories."""
     flow, tenant = loaded.flow, loaded.directory.tenant
+    if isinstance(event, Identify):
+        yield from strangers.limits(signals, tenant)
     if flow is None:
         return
     match event, flow.stage:
         case Prove(), AwaitingProof(challenge=challenge):
             yield rate.guesses(owner(flow, challenge), challenge.kind)
-        case Choose(), (AwaitingChoice(part="second") | AwaitingProof(part="second")):
-            for authenticator in loaded.authenticators:
-                if authenticator.strong and authenticator.target is not None:
-                    yield from _buckets(authenticator.target, flow, "second", signals, tenant)
-        case Choose(), (AwaitingChoice(part=part) | AwaitingProof(part=part)) if flow.identifier is not None:
-            yield from _buckets(flow.identifier, flow, part, signals, tenant)
+        case Choose(), (AwaitingChoice(part=part) | AwaitingProof(part=part)):
+            own = loaded.subject.email if loaded.subject else None
+            places = {flow.identifier, own, *(a.target for a in loaded.authenticators)}
+            for target in places:
+                if target is not None:
+                    yield from _buckets(target, flow, part, signals, tenant)
         case Enrol(target=Identifier() as target), _:
             yield from _buckets(target, flow, "enrol", signals, tenant)
         case _:
@@ -81,6 +84,11 @@ def _send_limits(
         (rate.SENDS_OF_PURPOSE, rate.sends_of_purpose(target, said_purpose(flow, part))),
         (rate.SENDS, rate.sends(target)),
     ]
+    if part == "verify" and flow.purpose is Purpose.RESET_PASSWORD and flow.sends == 0:
+        spent.append((rate.RESETS, rate.resets(flow.subject or target.place)))
+        if signals.address:
+            network = rate.network(signals.address)
+            spent.append((rate.RESETS_FROM_NETWORK, rate.resets_from_network(network)))
     if target.kind == "phone":
         owner = flow.subject or ""
         spent += [
@@ -111,7 +119,12 @@ def send(
     target: Identifier,
     authenticator: Authenticator | None,
 ) -> Step:
-    """A fresh code on its way; the one before it is dead, and the tries do not start again (OTP-05)."""
+    """
+    A fresh code on its way; the one before it is dead, and the tries do not start again (OTP-05).
+
+    Where accounts are not to be revealed the step is the same for everybody: nothing goes to an address that is
+    nobody's, and a newcomer whose address has an account is told so by mail alone (ENUM-02, ENUM-03).
+    """
     by_sms = kind is Kind.SMS_OTP
     if by_sms and not identifiers.region_open(target):
         return steps.no(flow, event, facts, Reason.REGION_CLOSED)
@@ -125,7 +138,7 @@ def send(
     for limit, bucket in _send_limits(target, flow, part, facts.signals, facts.directory.tenant):
         if limit is rate.NUMBERS_TRIED and is_tried:
             continue
-        history = rate.spend(facts.histories.get(bucket, ()), limit, facts.now)
+        history = rate.spend(facts.histories[bucket], limit, facts.now)
         if history is None and limit is rate.NUMBER_NEW:
             is_tried = True
         elif history is None:
@@ -150,7 +163,10 @@ def send(
         key=facts.code_key,
     )
     effects = [*counts]
-    if flow.subject is not None or flow.purpose is Purpose.SIGN_UP:
+    if steps.is_taken(flow, facts):
+        own = steps.sign_in_address(facts) or target
+        effects.append(steps.notice(own, facts, client, "account_exists"))
+    elif flow.subject is not None or flow.purpose is Purpose.SIGN_UP:
         message = Message(
             id=challenge.id,
             channel=Channel.SMS if by_sms else Channel.EMAIL,
@@ -163,12 +179,24 @@ def send(
         )
         effects.append(Deliver(message))
     flow = replace(flow, sends=flow.sends + 1, last_sms_at=facts.now if by_sms else flow.last_sms_at)
-    enrolling = part == "enrol"
-    shown = target.value if enrolling else identifiers.mask(target)
-    reply = NeedProof(kind=kind, hint=shown, length=challenge.length, enrolling=enrolling)
+    shown = label(flow, part, target)
+    reply = NeedProof(kind=kind, hint=shown, length=challenge.length, enrolling=part == "enrol")
     return steps.go(
         flow, event, facts, AwaitingProof(part=part, challenge=challenge), reply, *effects, sent=kind
     )
+
+
+def label(flow: Flow, part: Part, target: Identifier) -> str:
+    """
+    Where a code goes, as it may be shown: masked (OTP-19), but to enrol, where the person has just typed it.
+
+    Where accounts are not revealed it is, before anything is proven, what was typed: whatever else the account has
+    would give it away (ENUM-02).
+    """
+    if part == "enrol":
+        return target.value
+    typed = flow.identifier if flow.hides and part in ("first", "verify") else None
+    return identifiers.mask(typed or target)
 
 
 def said_purpose(flow: Flow, part: Part) -> MessagePurpose:

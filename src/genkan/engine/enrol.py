@@ -79,9 +79,13 @@ def enrolled(
 ) -> Step:
     """Bind the method and tell the owner (ENR-03). Its proof is the second factor of this flow."""
     subject = facts.subject
-    decision = judge(replace(flow, evidence=flow.evidence[:-1]), client, facts)
-    if subject is None or decision.outcome != "register":
-        return planned(replace(flow, evidence=flow.evidence[:-1]), event, client, facts)
+    before = replace(flow, evidence=flow.evidence[:-1])
+    decision = judge(before, client, facts)
+    is_open = challenge.target is not None and decision.is_open(
+        challenge.kind, challenge.target, steps.sign_in_address(facts)
+    )
+    if subject is None or decision.outcome != "register" or not is_open:
+        return planned(before, event, client, facts)
     method = Authenticator(
         id=facts.entropy.guid("authenticator"),
         subject=subject.id,

@@ -100,6 +100,8 @@ class Flow(Struct, frozen=True, kw_only=True):
     phase: int = 0
     """How many proofs there have been: a handle of an earlier phase is dead (FLOW-02)."""
     identifier: Identifier | None = None
+    hides: bool = False
+    """Whether there is an account is not to be seen in this flow (ENUM-01, ENUM-07)."""
     subject: str | None = None
     epoch: int = 0
     """The subject's when the flow learnt of it: once theirs has grown, the flow is dead (OTP-22, SSPR-04)."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from genkan.engine import steps
+from genkan.engine import steps, strangers
 from genkan.engine.flow import AwaitingChoice, AwaitingNewPassword, AwaitingResume, Flow
 from genkan.engine.messages import (
     Effect,
@@ -45,8 +45,10 @@ def identify(flow: Flow, event: Identify, facts: Facts) -> Step:
     if not flow.offers.code:
         return steps.web(flow, event, facts, "The app did not list the challenge type oob")
     has_password = any(a.kind is Kind.PASSWORD for a in facts.authenticators)
-    if tenant.enumeration == "compat" and (subject is None or not has_password):
-        return steps.no(flow, event, facts, Reason.NO_PASSWORD if subject else Reason.UNKNOWN_SUBJECT)
+    if subject is None and not flow.hides:
+        return strangers.unknown(flow, event, facts)
+    if not has_password and not flow.hides:
+        return steps.no(flow, event, facts, Reason.NO_PASSWORD)
     if subject is not None and has_password:
         flow = replace(flow, subject=subject.id, epoch=subject.epoch)
     return steps.go(flow, event, facts, AwaitingChoice(part="verify"), NeedChoice(second=False))

@@ -38,7 +38,8 @@ from genkan.model import Authenticator, Client, Evidence, Kind, Purpose, Reason,
 
 
 def identify(flow: Flow, event: Identify, client: Client, facts: Facts) -> Step:
-    if facts.subject is not None:
+    """Name the address of a new account; password and attributes may come along. Nothing is reserved (ENUM-03)."""
+    if facts.subject is not None and not steps.is_taken(flow, facts):
         return steps.no(flow, event, facts, Reason.SUBJECT_EXISTS)
     by_password = client.user_flow.first_factor is Kind.PASSWORD
     if not flow.offers.code:

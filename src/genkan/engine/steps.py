@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from genkan import identifiers
 from genkan.engine.flow import AnyStage, Closed, Flow
 from genkan.engine.messages import Deliver, Effect, Event, Facts, Record, Refused, Reply, Step, Web
 from genkan.model import Channel, Client, Evidence, Identifier, Message, Purpose, Reason, Subject
@@ -106,22 +107,51 @@ def holder(identifier: Identifier, facts: Facts) -> Subject | None:
     return facts.subject
 
 
+def is_taken(flow: Flow, facts: Facts) -> bool:
+    """A sign-up for an address that has an account, where that may not be shown (ENUM-03)."""
+    is_newcomer = flow.purpose is Purpose.SIGN_UP and flow.subject is None
+    return flow.hides and is_newcomer and facts.subject is not None
+
+
+def is_decoy(flow: Flow, facts: Facts) -> bool:
+    """The flow is about nobody, or not about whom it says: no proof is ever right in it."""
+    return is_taken(flow, facts) or (flow.subject is None and flow.purpose is not Purpose.SIGN_UP)
+
+
 def sign_in_address(facts: Facts) -> Identifier | None:
     return facts.subject.email if facts.subject else None
 
 
 def notices(subject: Subject, facts: Facts, client: Client, template: str, **values: str) -> list[Deliver]:
-    """Tell the owner, at the sign-in address, what was changed (ENR-03, SSPR-04)."""
-    if subject.email is None:
-        return []
-    message = Message(
-        id=facts.entropy.guid("notice"),
-        channel=Channel.EMAIL,
-        to=subject.email.value,
-        purpose="notice",
-        template=template,
-        values={"app": client.name, **values},
-        created_at=facts.now,
-        expires_at=facts.now + NOTICE_LIFETIME,
+    """
+    Tell the owner what was changed, at each mailbox and number of the account (ENR-03, SSPR-04).
+
+    Whoever has just used one of them to change something so cannot keep it from the others.
+    """
+    known = (*subject.identifiers, *(a.target for a in facts.authenticators))
+    places = {i.place: i for i in known if i is not None and _is_reachable(i, facts)}
+    return [notice(to, facts, client, template, **values) for to in places.values()]
+
+
+def notice(to: Identifier, facts: Facts, client: Client, template: str, **values: str) -> Deliver:
+    """Tell one mailbox or number something that needs no answer."""
+    return Deliver(
+        Message(
+            id=facts.entropy.guid(f"notice/{to.place}"),
+            channel=Channel.SMS if to.kind == "phone" else Channel.EMAIL,
+            to=to.value,
+            purpose="notice",
+            template=template,
+            values={"app": client.name, **values},
+            created_at=facts.now,
+            expires_at=facts.now + NOTICE_LIFETIME,
+        )
     )
-    return [Deliver(message)]
+
+
+def _is_reachable(identifier: Identifier, facts: Facts) -> bool:
+    """Messages go to mailboxes, and to numbers to which codes would go."""
+    if identifier.kind != "phone":
+        return identifier.kind == "email"
+    blocked = facts.directory.tenant.blocked_numbers
+    return identifiers.region_open(identifier) and not identifier.key.startswith(blocked)

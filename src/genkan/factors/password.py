@@ -65,7 +65,7 @@ def judge(text: str, *, words: Iterable[str], min_length: int, min_strength: int
     if not _reaches(composed, min_strength):
         return Reason.PASSWORD_TOO_WEAK
     folded = _folded(composed)
-    if folded in _banned() or any(folded == _folded(word) for word in words):
+    if folded in _banned() or any(len(word) <= _LONGEST_TYPED and _folded(word) == folded for word in words):
         return Reason.PASSWORD_BANNED
     return None
 
@@ -75,7 +75,7 @@ def hash_new(text: str, salt: bytes) -> Secret:
     Turn a judged password into the Argon2id string to store.
 
     Shapes:   `salt` is 16 random bytes or more.
-    Raises:   ValueError for a shorter salt or text that `judge` calls invalid.
+    Raises:   ValueError for a shorter salt or a lone surrogate.
     """
     if len(salt) < _SALT_BYTES:
         raise ValueError(f"a salt has at least {_SALT_BYTES} bytes")

@@ -8,6 +8,7 @@ Source: conditional-access 4.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -94,16 +95,12 @@ def first_mismatch(policy: Policy, view: View) -> str | None:
 
 
 def mismatches(policy: Policy, view: View) -> tuple[str, ...]:
-    """All that keeps the policy from applying; what cannot be told does not, where something else does already."""
-    missed = [word] if (word := _out_of_force(policy)) else []
+    """All that keeps a policy from applying that does not. What cannot be told is not what keeps it."""
+    missed = [_out_of_force(policy)]
     for condition in policy.conditions.configured:
-        try:
-            if not HOLDS[condition](policy.conditions, view):
-                missed.append(condition)
-        except Exception:
-            if not missed:
-                raise
-    return tuple(missed)
+        with suppress(Exception):
+            missed.append(None if HOLDS[condition](policy.conditions, view) else condition)
+    return tuple(dict.fromkeys(word for word in missed if word))
 
 
 def _out_of_force(policy: Policy) -> str | None:

@@ -34,7 +34,8 @@ def first_factor(context: Context) -> Evidence | None:
     """
     The proof that counts as first factor, None before there is one.
 
-    After a reset it is the password just set: the code that allowed it is spent, but is no factor.
+    An address proven at sign-up or reset stands in for one. After a reset, though, it is the password just set: the
+    code that allowed it is spent, but is no factor.
     Source: conditional-access 6.3.
     """
     first = None
@@ -42,13 +43,18 @@ def first_factor(context: Context) -> Evidence | None:
         if evidence.part == "first":
             first = evidence
             break
-        if evidence.part == "verified":
-            first = first or evidence
-    if first is None:
+        if evidence.part == "verified" and first is None:
+            first = evidence
+    if first is None or (first.part == "verified" and _is_plain_sign_in(context)):
         return None
     if context.purpose is Purpose.RESET_PASSWORD and first.kind is not Kind.PASSWORD:
         return Evidence(kind=Kind.PASSWORD, at=first.at, part="first")
     return first
+
+
+def _is_plain_sign_in(context: Context) -> bool:
+    """A sign-in under way. What a refresh rests on may have begun otherwise, and its grant does not say."""
+    return context.purpose is Purpose.SIGN_IN and context.kind != "refresh"
 
 
 class Standing(Struct, frozen=True, dict=True):

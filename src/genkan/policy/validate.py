@@ -214,7 +214,7 @@ def _misshapen_conditions(conditions: dict[str, Any]) -> Iterator[Refusal]:
     if "users" not in conditions:
         yield Refusal(9005, "conditions.users are missing.")
     for part, members in CONDITION_MEMBERS.items():
-        given = conditions.get(part) if part else conditions
+        given: Any = conditions.get(part) if part else conditions
         for member in given if isinstance(given, dict) else ():
             if member not in members and given[member]:
                 yield Refusal(9020, f"The condition {member} is not known.")

@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
+from ipaddress import ip_address, ip_network
 
 from msgspec import Struct
 
@@ -50,7 +51,11 @@ def spend(history: tuple[int, ...], limit: Limit, now: datetime) -> tuple[int, .
 
 
 def refund(history: tuple[int, ...], at: int) -> tuple[int, ...]:
-    """Take one spend of that moment back; if it is no longer there, nothing is."""
+    """
+    Take one spend of that moment back; if it is no longer there, nothing is.
+
+    After it the history may know an earlier time than before: windows stay exact while clocks do not go back past it.
+    """
     place = bisect_left(history, at)
     if place == len(history) or history[place] != at:
         return history
@@ -84,6 +89,15 @@ SENDS_OF_PURPOSE = Limit("codes for one purpose", ((5, 15 * _MINUTE),))
 
 SENDS = Limit("codes", ((10, 15 * _MINUTE),))
 """Per target, whatever the purpose (native-auth-v1 10.5). Bucket: `sends`."""
+
+RESETS = Limit("password resets", ((3, _HOUR), (10, _DAY)))
+"""Reset flows that sent a code, per account (SSPR-08). Bucket: `resets`."""
+
+RESETS_FROM_NETWORK = Limit("password resets from a network", ((20, _HOUR),))
+"""The same per client network (SSPR-08). Bucket: `resets_from_network`."""
+
+UNKNOWN_NAMES = Limit("names that nobody has", ((20, _HOUR),))
+"""How often a client network is told that there is no such account (ENUM-07). Bucket: `unknown_names`."""
 
 SMS_TO_NUMBER = Limit("SMS to a number", ((3, 10 * _MINUTE), (5, _HOUR), (10, _DAY)))
 """Per number (MSG-07, conditional-access 13.2). Bucket: `sms_to_number`."""
@@ -143,6 +157,21 @@ def sends_of_purpose(target: Identifier, purpose: str) -> str:
     return f"send/{purpose}/{_hidden(base(target))}"
 
 
+def resets(subject: str) -> str:
+    """Password resets of an account, or of an address that is nobody's."""
+    return f"reset/{_hidden(subject)}"
+
+
+def resets_from_network(network: str) -> str:
+    """Password resets asked for by a client network."""
+    return f"reset/network/{_hidden(network)}"
+
+
+def unknown_names(network: str) -> str:
+    """Names that nobody has, asked for by a client network."""
+    return f"unknown/network/{_hidden(network)}"
+
+
 def sms_to_number(number: Identifier) -> str:
     """SMS to a number."""
     return f"sms/number/{_hidden(number.key)}"
@@ -169,7 +198,7 @@ def sms_from_address(address: str) -> str:
 
 
 def sms_from_network(network: str) -> str:
-    """SMS asked for by a client network, as the caller writes its /24 or /48."""
+    """SMS asked for by a client network."""
     return f"sms/network/{_hidden(network)}"
 
 
@@ -181,6 +210,17 @@ def numbers_tried(subject: str) -> str:
 def number_new(subject: str, number: Identifier) -> str:
     """Whether a person tried this number."""
     return f"number/new/{_hidden(subject + number.key)}"
+
+
+def network(address: str) -> str:
+    """Name the block of addresses that one person is likely to have: a /24, of IPv6 a /48 (THR-02)."""
+    try:
+        own = ip_address(address)
+    except ValueError:  # Not every transport has addresses.
+        return address
+    if own.version == 6 and own.ipv4_mapped is not None:  # the same client on a socket that speaks both
+        own = own.ipv4_mapped
+    return str(ip_network((own.packed, 24 if own.version == 4 else 48), strict=False))
 
 
 def _hidden(name: str) -> str:

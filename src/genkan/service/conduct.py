@@ -37,7 +37,7 @@ from genkan.engine.messages import (
     Web,
 )
 from genkan.engine.transaction import Change, Loaded, Needs
-from genkan.model import Kind, Reason
+from genkan.model import Kind, Reason, Subject
 from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer, Tokens
 from genkan.service.ports import Store
@@ -143,12 +143,11 @@ class Conductor:
                     or not isinstance(flow.stage, AwaitingNewPassword)
                 ):
                     return None
-                names = (flow.identifier.value,) if flow.identifier else ()
-                words = (*names, *map(str, flow.attributes.values()))
                 held = loaded.authenticators if flow.subject is not None else ()
                 earlier = tuple(
                     m for a in held if a.kind is Kind.PASSWORD for m in (a.material, *a.previous) if m
                 )
+                words = _own_words(flow, loaded.subject if flow.subject is not None else None)
                 return await self._hashing.hash_new(event.password, words, self.directory().tenant, earlier)
         return None
 
@@ -237,6 +236,13 @@ class _Step:
             checked=self._checked,
             hashed=self._hashed,
         )
+
+
+def _own_words(flow: Flow, subject: Subject | None) -> tuple[str, ...]:
+    """The names of the person whom a flow is about: none of them is a password (PWD-04)."""
+    named = ({flow.identifier} if flow.identifier else set()) | set(subject.identifiers if subject else ())
+    attributes = flow.attributes | (subject.attributes if subject else {})
+    return (*(identifier.value for identifier in named), *map(str, attributes.values()))
 
 
 def _goes_on(flow: Flow | None, event: Event, reply: Reply) -> bool:

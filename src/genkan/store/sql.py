@@ -82,9 +82,9 @@ BUCKETS = "SELECT name, history FROM bucket WHERE name IN ({})"
 
 # What a step writes. -------------------------------------------------------------------------------------------------
 
-INSERT_FLOW = Statement("INSERT INTO flow (id, version, subject, expires_at, body) VALUES (?, 1, ?, ?, ?)")
+INSERT_FLOW = Statement("INSERT INTO flow (id, version, subject, keep_until, body) VALUES (?, 1, ?, ?, ?)")
 UPDATE_FLOW = Statement(
-    "UPDATE flow SET version = version + 1, subject = ?, expires_at = ?, body = ? WHERE id = ? AND version = ?",
+    "UPDATE flow SET version = version + 1, subject = ?, keep_until = ?, body = ? WHERE id = ? AND version = ?",
     guarded=True,
 )
 INSERT_SUBJECT = Statement("INSERT INTO subject (id, revision, body) VALUES (?, 1, ?)")
@@ -101,10 +101,10 @@ UPDATE_AUTHENTICATOR = Statement(
     guarded=True,
 )
 INSERT_GRANT = Statement(
-    "INSERT INTO refresh_grant (id, subject, revision, expires_at, revoked_at, body) VALUES (?, ?, 1, ?, ?, ?)"
+    "INSERT INTO refresh_grant (id, subject, revision, keep_until, revoked_at, body) VALUES (?, ?, 1, ?, ?, ?)"
 )
 UPDATE_GRANT = Statement(
-    "UPDATE refresh_grant SET revision = revision + 1, expires_at = ?, revoked_at = ?, body = ?"
+    "UPDATE refresh_grant SET revision = revision + 1, keep_until = ?, revoked_at = ?, body = ?"
     " WHERE id = ? AND revision = ?",
     guarded=True,
 )
@@ -135,12 +135,12 @@ GIVE_BACK = "UPDATE outbox SET leased_until = 0, due_at = ? WHERE id = ?"
 ATTEMPTS = "SELECT attempts, expires_at FROM outbox WHERE id = ?"
 DROP = "DELETE FROM outbox WHERE id = ?"
 
-SWEEPS = {
-    "flow": "DELETE FROM flow WHERE id IN (SELECT id FROM flow WHERE expires_at <= ? LIMIT ?)",
-    "grant": "DELETE FROM refresh_grant WHERE id IN (SELECT id FROM refresh_grant WHERE expires_at <= ? LIMIT ?)",
-    "bucket": "DELETE FROM bucket WHERE name IN (SELECT name FROM bucket WHERE keep_until <= ? LIMIT ?)",
-    "outbox": "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE expires_at <= ? LIMIT ?)",
-}
+SWEEPS = (
+    "DELETE FROM flow WHERE id IN (SELECT id FROM flow WHERE keep_until <= ? LIMIT ?)",
+    "DELETE FROM refresh_grant WHERE id IN (SELECT id FROM refresh_grant WHERE keep_until <= ? LIMIT ?)",
+    "DELETE FROM bucket WHERE name IN (SELECT name FROM bucket WHERE keep_until <= ? LIMIT ?)",
+    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE expires_at <= ? LIMIT ?)",
+)
 
 META = "SELECT value FROM meta WHERE name = ?"
 PUT_META = (
@@ -198,6 +198,15 @@ OUTBOX_BODY = "outbox.body"
 SIGNING_KEY_PEM = "signing_key.pem"
 """Places of sealed values."""
 
+FLOWS_KEPT = timedelta(hours=1)
+"""After its end a flow is still found, and so refused as expired and not as unknown. PII-06 allows a day."""
+
+GRANTS_KEPT = timedelta(days=7)
+"""After its end a grant is still found, so that the reuse of a spent refresh token is told from a made-up one."""
+
+_KEPT_TO = 15 * 60 * 1000
+"""Milliseconds to a multiple of which `keep_until` is rounded up: a quarter of an hour."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -213,6 +222,11 @@ _detail = msgspec.json.Decoder(dict[str, Any]).decode
 def to_milliseconds(moment: datetime) -> int:
     """Return a time as it stands in a column."""
     return (moment - _EPOCH) // _MILLISECOND
+
+
+def keep_until(end: datetime, kept: timedelta = timedelta()) -> int:
+    """Return until when a row is kept that ends then."""
+    return -(-to_milliseconds(end + kept) // _KEPT_TO) * _KEPT_TO
 
 
 def from_milliseconds(count: int) -> datetime:
@@ -284,7 +298,7 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
     """Yield what a change comes to, in the order in which it must be written."""
     flow = change.flow
     if flow is not None:
-        row: Row = (flow.subject, to_milliseconds(flow.expires_at), encode(flow).decode())
+        row: Row = (flow.subject, keep_until(flow.expires_at, FLOWS_KEPT), encode(flow).decode())
         if loaded.flow is not None and loaded.flow.id == flow.id:
             yield UPDATE_FLOW, (*row, flow.id, loaded.flow_version)
         else:
@@ -297,8 +311,8 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
             case Record():
                 yield INSERT_AUDIT, audit_row(effect, loaded.now)
             case Count():
-                end = to_milliseconds(effect.keep_until)
-                yield REPLACE_BUCKET, (effect.bucket, encode(effect.history).decode(), end)
+                history = encode(effect.history).decode()
+                yield REPLACE_BUCKET, (effect.bucket, history, keep_until(effect.keep_until))
             case Deliver():
                 yield INSERT_OUTBOX, _outbox_row(effect.message, loaded.now, sealer)
             case PutAuthenticator():
@@ -339,7 +353,7 @@ def _put_authenticator(authenticator: Authenticator) -> Write:
 def _put_grant(grant: Grant) -> Write:
     revision = grant.revision
     body = encode(replace(grant, revision=revision + 1)).decode()
-    end = to_milliseconds(min(grant.idle_expires_at, grant.expires_at))
+    end = keep_until(min(grant.idle_expires_at, grant.expires_at), GRANTS_KEPT)
     revoked_at = None if grant.revoked_at is None else to_milliseconds(grant.revoked_at)
     if revision == 0:
         return INSERT_GRANT, (grant.id, grant.subject, end, revoked_at, body)

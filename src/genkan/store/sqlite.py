@@ -38,12 +38,6 @@ BUSY: Final = timedelta(milliseconds=250)
 SWEPT_AT_ONCE: Final = 500
 """Rows deleted in one transaction, so that nobody waits long for a sweep."""
 
-KEPT: Final = {"flow": timedelta(hours=1), "grant": timedelta(days=7)}
-"""
-How long something is still found after its end: a flow so that it is refused as expired and not as unknown (PII-06
-allows a day), a grant so that the reuse of a spent refresh token is told from a made-up one. Nothing else is kept.
-"""
-
 OURS: Final = frozenset({"revision", "tenant", "seal"})
 """Names in `meta` that are the store's own."""
 
@@ -142,10 +136,10 @@ class SqliteStore:
     async def sweep(self) -> int:
         """Delete flows, counters, grants and messages that ended long enough ago (PII-06); return how many rows."""
         swept = 0
-        for name, text in sql.SWEEPS.items():
+        for text in sql.SWEEPS:
             deleted = SWEPT_AT_ONCE
             while deleted == SWEPT_AT_ONCE:
-                deleted = await self._work(self._sweep, text, KEPT.get(name, timedelta()))
+                deleted = await self._work(self._sweep, text)
                 swept += deleted
         return swept
 
@@ -275,8 +269,8 @@ class SqliteStore:
 
         return await self._batches.submit(do)
 
-    def _sweep(self, execute: sql.Execute, text: str, kept: timedelta) -> int:
-        return execute(text, (sql.to_milliseconds(self._now - kept), SWEPT_AT_ONCE)).rowcount
+    def _sweep(self, execute: sql.Execute, text: str) -> int:
+        return execute(text, (sql.to_milliseconds(self._now), SWEPT_AT_ONCE)).rowcount
 
     def _tick(self) -> datetime:
         """Read the clock. It never goes backwards (TIM-03)."""

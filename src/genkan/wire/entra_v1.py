@@ -114,7 +114,8 @@ LEGAL: Mapping[tuple[str, str], frozenset[str]] = {
     (TOKEN, "password"): frozenset({"SI.pwd", "SI.oob"}),
     (TOKEN, "oob"): frozenset({"SI.oob", "SI.pwd", "MFA.oob"}),
     (TOKEN, "mfa_oob"): frozenset({"MFA.oob"}),
-    (TOKEN, "continuation_token"): frozenset({"SU.done", "RP.done", "REG.done"}),
+    # SI.done: policy asked for nothing more by the time a code for registration was right.
+    (TOKEN, "continuation_token"): frozenset({"SI.done", "SU.done", "RP.done", "REG.done"}),
     (SIGNUP_CHALLENGE, ""): frozenset({"SU.init", "SU.oob", "SU.cred", "SU.pwd"}),
     (SIGNUP_CONTINUE, "oob"): frozenset({"SU.oob"}),
     (SIGNUP_CONTINUE, "password"): frozenset({"SU.pwd"}),
@@ -418,9 +419,26 @@ POLL_SECONDS = 2
 """`poll_interval`. The password is in place when this is sent, so the first poll succeeds (7.4)."""
 
 
+SAYS: Mapping[str, type] = {
+    CHALLENGE: NeedProof,
+    INTROSPECT: NeedChoice,
+    REGISTER_INTROSPECT: NeedEnrolment,
+    REGISTER_CHALLENGE: NeedProof,
+    REGISTER_CONTINUE: NeedResume,
+}
+"""
+What these endpoints have words for, beside a refusal and a redirect.
+
+A policy that changes in the middle of a flow may lead elsewhere than the app's next screen; no SDK could read that, so
+the app is made to start anew.
+"""
+
+
 def write(request: Request, answer: Answer, now: datetime) -> Response:
     """The JSON answer."""
     token = {"continuation_token": answer.handle} if answer.handle else {}
+    if not isinstance(answer.reply, Refused | Web | SAYS.get(request.path, object)):
+        return write_refused(request, Refused(reason=Reason.OUT_OF_TURN), now)
     match answer.reply:
         case Ready() if answer.tokens is not None:
             return json_response(answer.tokens)

@@ -93,9 +93,14 @@ class App:
         """Counters by client address leave out loopback in development, where everything comes from it."""
         self._on_start = on_start
         self._on_stop = on_stop
+        self._stopping = asyncio.Event()
         several = {id(edge) for edge in tenants.values()}
         self._only = next(iter(tenants.values())) if len(several) == 1 else None
         """With exactly one tenant its segment may be left out."""
+
+    def end_streams(self) -> None:
+        """End every stream, which would hold up a stop: whoever reads one connects again."""
+        self._stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -157,7 +162,7 @@ class App:
             log.exception("http.fault", extra={"path": path})
             response = _plain(500, "server_error", "Something broke on our side; see the log.")
         if response.stream is not None:
-            await _stream(send, receive, response)
+            await _stream(send, receive, response, self._stopping)
         else:
             await _send(send, response, method == "HEAD")
 
@@ -358,18 +363,21 @@ _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
 async def _send(send: Send, response: Response, head: bool = False) -> None:
-    headers = [(b"content-length", str(len(response.body)).encode()), _NOSNIFF]
+    headers = [(b"content-length", str(len(response.body)).encode())]
     if response.body:
         headers.append((b"content-type", response.content_type.encode()))
     headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    if not any(name == "cache-control" for name, _ in response.headers):
+    named = {name for name, _ in response.headers}
+    if "cache-control" not in named:
         headers += _UNCACHED
+    if "x-content-type-options" not in named:
+        headers.append(_NOSNIFF)
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else response.body})
 
 
-async def _stream(send: Send, receive: Receive, response: Response) -> None:
-    """Send a stream until it ends or the client is gone."""
+async def _stream(send: Send, receive: Receive, response: Response, stopping: asyncio.Event) -> None:
+    """Send a stream until it ends, the client is gone, or the server stops."""
     stream = response.stream
     if stream is None:
         return
@@ -380,19 +388,19 @@ async def _stream(send: Send, receive: Receive, response: Response) -> None:
     async def pump() -> None:
         async for chunk in stream:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
 
     async def gone() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    tasks = {asyncio.ensure_future(pump()), asyncio.ensure_future(gone())}
+    tasks = {asyncio.ensure_future(work) for work in (pump(), gone(), stopping.wait())}
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _plain(status: int, error: str, description: str, *headers: tuple[str, str]) -> Response:
@@ -407,14 +415,19 @@ GRACE_SECONDS = 3
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
+        self._app = app
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.end_streams()
+        await super().shutdown(sockets=sockets)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -467,4 +480,5 @@ def serve(
         ssl_certfile=certificate,
         ssl_keyfile=private_key,
     )
-    _Server(config, on_ready).run(sockets=sockets)
+    with suppress(KeyboardInterrupt):  # Ctrl+C is how a person asks it to stop.
+        _Server(config, app, on_ready).run(sockets=sockets)

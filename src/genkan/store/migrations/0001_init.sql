@@ -1,16 +1,17 @@
 -- The first schema. Times are milliseconds since 1970-01-01 UTC; a body is the JSON of one value of the model.
--- What is queried has a column of its own; everything else is in the body. Written for SQLite; PostgreSQL reads
--- BLOB as BYTEA, INTEGER as BIGINT, and AUTOINCREMENT as an identity column.
+-- What is queried has a column of its own; everything else is in the body. `keep_until` is read by the sweep alone and
+-- is rounded up, so that a step which only moves an end by minutes leaves its index as it is.
+-- Written for SQLite; PostgreSQL reads BLOB as BYTEA, INTEGER as BIGINT, and AUTOINCREMENT as an identity column.
 
 CREATE TABLE flow (
     id BLOB PRIMARY KEY,
     version INTEGER NOT NULL,
     subject TEXT,
-    expires_at INTEGER NOT NULL,
+    keep_until INTEGER NOT NULL,
     body TEXT NOT NULL
 );
 
-CREATE INDEX flow_expires_at ON flow (expires_at);
+CREATE INDEX flow_keep_until ON flow (keep_until);
 
 CREATE TABLE subject (
     id TEXT PRIMARY KEY,
@@ -49,13 +50,13 @@ CREATE TABLE refresh_grant (
     id TEXT PRIMARY KEY,
     subject TEXT NOT NULL REFERENCES subject (id),
     revision INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
+    keep_until INTEGER NOT NULL,
     revoked_at INTEGER,
     body TEXT NOT NULL
 );
 
 CREATE INDEX refresh_grant_subject ON refresh_grant (subject);
-CREATE INDEX refresh_grant_expires_at ON refresh_grant (expires_at);
+CREATE INDEX refresh_grant_keep_until ON refresh_grant (keep_until);
 
 CREATE TABLE bucket (
     name TEXT PRIMARY KEY,
