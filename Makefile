@@ -4,7 +4,7 @@ bin := .venv/bin
 fast := not browser and not slow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lint check test bench lock node clean dev test-tools
+.PHONY: help setup run lint check test bench docs lock node clean dev test-tools
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ test: dev test-tools node ## Install everything the tests need, then run them al
 
 bench: dev ## Measure whole flows per second (ARGS passes arguments on)
 	$(bin)/python bench/flows.py $(ARGS)
+
+docs: dev ## Write the generated pages of docs/ anew (ARGS=--check only looks)
+	$(bin)/python -m scripts.reference $(ARGS) && $(bin)/python -m scripts.rows $(ARGS)
 
 lock: ## Write the lock files anew (ARGS=--upgrade takes newer versions)
 	scripts/lock.sh $(ARGS)

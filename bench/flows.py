@@ -34,7 +34,7 @@ from genkan import identifiers
 from genkan.engine.messages import Directory, PutAuthenticator, PutSubject
 from genkan.engine.transaction import Change, Needs
 from genkan.factors import password
-from genkan.model import Authenticator, Kind, Message, Subject
+from genkan.model import Authenticator, Identifier, Kind, Message, Subject
 from genkan.service import demo
 from genkan.store.sealing import Keys, open_master_key
 from genkan.store.sqlite import SqliteStore
@@ -66,8 +66,7 @@ class Measured:
 
 
 async def prepare(folder: Path, people: int, algorithm: Any, journey: str) -> list[Person]:
-    """A data folder with so many people, and without the limits that would stop a load from one machine."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """A database with so many people, and without the limits that would stop a load from one machine."""
     keys = Keys(open_master_key(folder / "master.key"))
     store = SqliteStore.open(folder / f"{demo.TENANT}.db", demo.TENANT_ID, keys, lambda: datetime.now(UTC))
     directory = demo.directory("not used by this benchmark")
@@ -92,7 +91,7 @@ async def prepare(folder: Path, people: int, algorithm: Any, journey: str) -> li
 async def _create(store: SqliteStore, person: Person, journey: str, material: Any, n: int) -> None:
     now = datetime.now(UTC)
     address = identifiers.email(person.address)
-    number = identifiers.Identifier(kind="phone", key=person.number, value=person.number)
+    number = Identifier(kind="phone", key=person.number, value=person.number)
     assert address is not None
     subject = Subject(
         id=f"bbbbbbbb-0000-4000-8000-{n:012x}",
@@ -142,9 +141,10 @@ def start(folder: Path, core: int | None) -> tuple[subprocess.Popen[str], dict[s
         ],
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
     )
     assert process.stdout is not None
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})
     told = json.loads(process.stdout.readline())
     return process, told, time.perf_counter() - began
 
@@ -156,7 +156,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_mebibytes(pid: int) -> float:
-    line = next(l for l in Path(f"/proc/{pid}/status").read_text().splitlines() if l.startswith("VmRSS"))
+    line = next(n for n in Path(f"/proc/{pid}/status").read_text().splitlines() if n.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
 
@@ -325,7 +325,7 @@ def signature_milliseconds() -> dict[str, float]:
 def run(journey: str, algorithm: str, arguments: argparse.Namespace) -> Measured:
     """One journey with one algorithm, in a fresh folder."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "data"
+        folder = Path(temporary)
         wanted = arguments.people if journey == "code" else max(2000, arguments.people // 10)
         people = asyncio.run(prepare(folder, wanted, algorithm, journey))
         process, told, _ = start(folder, 0 if arguments.pin else None)

@@ -34,6 +34,13 @@ class Server:
     told: dict[str, Any]
     """The line that it printed when it was ready."""
     http: httpx2.Client
+    data: Path
+    """Its folder."""
+
+    @property
+    def log(self) -> str:
+        """What it has written to standard error, in this and in earlier lives."""
+        return (self.data.parent / f"{self.data.name}.log").read_text()
 
     @property
     def base(self) -> str:
@@ -143,7 +150,7 @@ def start(data: Path, *arguments: str, port: int = 0) -> Server:
     assert line, f"genkan dev did not start: {(data.parent / f'{data.name}.log').read_text()[-2000:]}"
     told = json.loads(line)
     verify = ssl.create_default_context(cafile=told["ca_file"]) if "ca_file" in told else True
-    return Server(process, told, httpx2.Client(timeout=30, verify=verify))
+    return Server(process, told, httpx2.Client(timeout=30, verify=verify), data)
 
 
 @contextmanager

@@ -171,7 +171,8 @@ class Development:
             inbox_url=f"{base_url}/dev/inbox",
             ca_file=ca_file,
         )
-        names = (demo.TENANT, f"{demo.TENANT}.onmicrosoft.com", demo.TENANT_ID)
+        seeded = demo.directory(self._admin_secret).tenant
+        names = (seeded.name, seeded.id, *seeded.aliases)
         self.app = App(
             tenants=dict.fromkeys(names, self._tenant.edge),
             pages={(method, path): page for method, path, page in self._pages()},

@@ -221,6 +221,8 @@ class Demand(Struct, frozen=True, kw_only=True):
     """As they go into the answer: OIDC scopes first, resource scopes fully qualified (native-auth-v1 9.4)."""
     resource: str
     """The app id of the audience."""
+    asked: tuple[str, ...] = ()
+    """Words of the request that stand for some of these scopes, as `.default`: MSAL looks its tokens up by them."""
     contexts: tuple[str, ...] = ()
     """Authentication contexts asked for by `claims` (`c1` … `c99`)."""
 
@@ -327,28 +329,44 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """A tenant and its settings; every value has a safe default."""
 
     id: str
+    """Its GUID."""
     name: str
+    """The first segment of its paths."""
     aliases: tuple[str, ...] = ()
     """Further names that lead here, lower case, as `dev.onmicrosoft.com`."""
     enumeration: Literal["compat", "uniform"] = "compat"
+    """`compat` tells whether an account exists, as the wire's clients expect; `uniform` never does (ENUM-01)."""
     code_length: int = 8
+    """Digits of a code, 6 at least (OTP-01)."""
     code_lifetime: timedelta = timedelta(minutes=5)
+    """How long a code is good, 10 minutes at most (OTP-02)."""
     tries_per_step: int = 5
+    """Wrong proofs in one phase before the flow is over (OTP-05)."""
     sms_per_calling_code: int = 100
     """Text messages to one calling code in an hour; 0 switches the limit off (conditional-access 13.2)."""
     sms_per_prefix: int = 20
     """Text messages to ten thousand neighbouring numbers in an hour; 0 switches the limit off (MSG-07)."""
     flow_idle: timedelta = timedelta(minutes=10)
+    """How long a flow may rest (FLOW-16)."""
     flow_lifetime: timedelta = timedelta(minutes=30)
+    """How long a flow may last in all (FLOW-16)."""
     self_service_reset: bool = True
+    """People may reset a forgotten password."""
     usernames: bool = False
     """People may sign in by a username too, those who have one and a password (native-auth-v1 10.3)."""
     blocked_numbers: tuple[str, ...] = ()
     """Numbers in E.164, or how they begin: known for fraud, so no text message goes there (conditional-access 13.2)."""
     password_min_length: int = 8
+    """Code points of a new password (PWD-01)."""
     password_min_strength: int = 2
+    """What zxcvbn must estimate of a new password, 0 to 4 (PWD-02)."""
     access_token_lifetime: timedelta = timedelta(minutes=10)
+    """Of an access token (TOK-20)."""
     id_token_lifetime: timedelta = timedelta(hours=1)
+    """Of an ID token."""
     refresh_idle: timedelta = timedelta(days=14)
+    """How long a refresh token may go unused (TOK-05)."""
     refresh_lifetime: timedelta = timedelta(days=90)
+    """How long a grant may be refreshed in all (TOK-05)."""
     refresh_lifetime_single_page: timedelta = timedelta(hours=24)
+    """The same for single-page apps (TOK-05)."""

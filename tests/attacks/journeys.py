@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
-from tests.attacks.target import Target, number_in, sending
+from tests.attacks.target import Target, new_number, sending
 from tests.server import BOTH, Reply, new_address
 
 PASSWORD = "five calm lanterns by the river"
@@ -150,9 +150,9 @@ def enrolling(target: Target, who: Person, token: str, place: str) -> tuple[str,
     return sent.token, code
 
 
-def with_phone(target: Target, who: Person, country: str = "+4479") -> Person:
+def with_phone(target: Target, who: Person) -> Person:
     """The same person with a phone as second factor, registered in a sign-in."""
-    number = number_in(country)
+    number = new_number()
     token, code = enrolling(target, who, first_factor(target, who).token, number)
     target.post(
         REGISTER_CONTINUE, client_id=who.client, continuation_token=token, grant_type="oob", oob=code

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -26,8 +27,6 @@ from genkan.settings import Settings
 from tests.server import Reply, Server
 
 T = TypeVar("T")
-
-CODE_PURPOSES = frozenset({"sign_in", "sign_up", "reset_password", "mfa", "enrol"})
 
 
 class Target(Protocol):
@@ -231,6 +230,11 @@ def sending(target: Target, to: str, purpose: str, ask: Callable[[], Reply]) -> 
     return reply, arrived(target, to, purpose, before)
 
 
-def number_in(country: str = "+4479") -> str:
-    """A number that is possible and that nobody else in this run uses."""
-    return f"{country}{uuid.uuid4().int % 10**8:08d}"
+def new_number() -> str:
+    """A number that is possible and that nobody else uses; from many countries, each of which has its limit."""
+    prefix, digits = random.choice(NUMBERS)
+    return f"{prefix}{uuid.uuid4().int % 10**digits:0{digits}d}"
+
+
+NUMBERS = (("+49151", 8), ("+3361", 7), ("+346", 8), ("+4670", 7), ("+4474", 8), ("+4475", 8))
+"""Ranges in which every number is one of a mobile phone."""

@@ -51,7 +51,7 @@ def seen(decision: Decision) -> dict[str, Any]:
         "open": [
             name
             for name, method in METHODS.items()
-            if method.target and decision.is_open(method.kind, method.target, MAILBOX)
+            if method.id == name and method.target and decision.is_open(method.kind, method.target, MAILBOX)
         ],
         "multi_factor": decision.requires_mfa,
         "acrs": list(decision.acrs),

@@ -43,6 +43,15 @@ def test_an_address_is_inside_when_it_is_in_one_of_the_nets(
     assert place.contains(address) == inside  # type: ignore[arg-type]
 
 
+def test_a_net_within_a_net_hides_nothing_of_it() -> None:
+    nets = ("10.0.0.0/9", "10.1.0.0/16", "10.64.0.0/16")
+    place = IpLocation(display_name="Nested", ip_ranges=tuple(IPv4Range(cidr_address=net) for net in nets))
+
+    assert place.contains(ip_address("10.2.0.0"))
+    assert place.contains(ip_address("10.127.255.255"))
+    assert not place.contains(ip_address("10.128.0.0"))
+
+
 def test_the_ends_of_a_net_are_inside_and_their_neighbours_are_not() -> None:
     office = PLACES["office"]
     assert isinstance(office, IpLocation)

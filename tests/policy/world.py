@@ -204,7 +204,7 @@ def a_method(kind: str, *, other: bool = False, **changes: Any) -> Authenticator
         kind=kinds[kind],
         target=places[kind][other],
         strong=kind != "password",
-        created_at=NOW - timedelta(days=1),
+        created_at=NOW - timedelta(days=1 if other else 2),
     )
     return replace(method, **changes)
 
@@ -214,6 +214,8 @@ METHODS = {
     "other email": a_method("email", other=True),
     "sms": a_method("sms"),
     "other sms": a_method("sms", other=True),
+    "weak email": a_method("email", strong=False),
+    "lost sms": a_method("sms", state="quarantined"),
 }
 METHODS_POLICY = {Kind.EMAIL_OTP: MethodSettings(), Kind.SMS_OTP: MethodSettings()}
 
@@ -261,6 +263,8 @@ def a_context(
     wants_acrs: bool = False,
     groups: list[str] | None = None,
     email_for: str | None = None,
+    sms_not_for: str | None = None,
+    no_address: bool = False,
     trusted: bool = True,
 ) -> Context:
     """
@@ -273,7 +277,7 @@ def a_context(
         person = Person(
             id=who,
             created_at=NOW - a_span(account_age),
-            sign_in_place=MAILBOX.place,
+            sign_in_place=None if no_address else MAILBOX.place,
             risk=user_risk,  # type: ignore[arg-type]
             **PEOPLE.get(who, {}),
         )
@@ -288,6 +292,8 @@ def a_context(
         methods[kinds[name]] = MethodSettings(enabled=False)
     if email_for is not None:
         methods[Kind.EMAIL_OTP] = MethodSettings(include_groups=(email_for,))
+    if sms_not_for is not None:
+        methods[Kind.SMS_OTP] = MethodSettings(exclude_groups=(sms_not_for,))
     return Context(
         now=NOW,
         kind=kind,  # type: ignore[arg-type]

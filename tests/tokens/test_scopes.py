@@ -31,15 +31,26 @@ CLAIMS = '{"access_token":{"acrs":{"value":"c4"}}}'
         (READ, f"{USUAL} {READ}", THINGS.id),
         (f"{READ} {READ}  openid openid", f"{USUAL} {READ}", THINGS.id),
         (f"{WRITE} email {READ}", f"{USUAL} email {WRITE} {READ}", THINGS.id),
-        (f"{THINGS.id}/Things.Read", f"{USUAL} {READ}", THINGS.id),
-        (f"{THINGS.id.upper()}/Things.Read {READ}", f"{USUAL} {READ}", THINGS.id),
-        ("api://things/.default", f"{USUAL} {READ} {WRITE}", THINGS.id),
-        (f"{THINGS.id}/.default {WRITE}", f"{USUAL} {READ} {WRITE}", THINGS.id),
         ("https://orders.example.com/v1/Read", f"{USUAL} https://orders.example.com/v1/Read", ORDERS.id),
     ],
 )
 def test_grants(text: str | None, granted: str, audience: str) -> None:
     assert parse(text, APP, RESOURCES) == Demand(scopes=tuple(granted.split(" ")), resource=audience)
+
+
+@pytest.mark.parametrize(
+    ("text", "granted", "asked"),
+    [
+        (f"{THINGS.id}/Things.Read", READ, f"{THINGS.id}/Things.Read"),
+        (f"{THINGS.id.upper()}/Things.Read {READ}", READ, f"{THINGS.id.upper()}/Things.Read"),
+        ("api://things/.default", f"{READ} {WRITE}", "api://things/.default"),
+        (f"{THINGS.id}/.default {WRITE}", f"{READ} {WRITE}", f"{THINGS.id}/.default"),
+    ],
+)
+def test_words_that_stand_for_scopes_are_remembered_beside_them(text: str, granted: str, asked: str) -> None:
+    scopes = tuple(f"{USUAL} {granted}".split(" "))
+
+    assert parse(text, APP, RESOURCES) == Demand(scopes=scopes, resource=THINGS.id, asked=(asked,))
 
 
 @pytest.mark.proves("TOK-03")

@@ -176,6 +176,10 @@ There is no redirect where an SDK does not understand it (D07, D09).
 ENDPOINTS = tuple(ANSWERS)
 """All fifteen."""
 
+STARTS = (INITIATE, SIGNUP_START, RESET_START)
+WITH_TOKEN = tuple(endpoint for endpoint in ENDPOINTS if endpoint not in STARTS)
+"""Those that begin a flow, and those that go on with one."""
+
 # Errors (1.6, 11). ----------------------------------------------------------------------------------
 
 

@@ -37,12 +37,8 @@ INVALID = ("invalid_grant", "", 55200)
 INVALID_ELSEWHERE = ("invalid_request", "", 55200)
 """An invalid token at all endpoints but three (11.1)."""
 GRANT_ERRORS = (strict.CHALLENGE, strict.SIGNUP_CHALLENGE, strict.TOKEN)
-WITH_TOKEN = tuple(
-    e for e in strict.ENDPOINTS if e not in (strict.INITIATE, strict.SIGNUP_START, strict.RESET_START)
-)
-"""The endpoints that take a token."""
 
-with_token = pytest.mark.parametrize("endpoint", WITH_TOKEN)
+with_token = pytest.mark.parametrize("endpoint", strict.WITH_TOKEN)
 
 
 def present(server: StrictServer, endpoint: str, token: str, app: str = "", grant: str = "oob") -> Reply:
@@ -210,7 +206,7 @@ def test_a_token_is_good_for_the_next_calls_of_its_flow_alone(
     server: StrictServer, family: Callable[[StrictServer], str], grant: str
 ) -> None:
     token = family(server)
-    for endpoint in WITH_TOKEN:
+    for endpoint in strict.WITH_TOKEN:
         if endpoint in FAMILIES[family]:
             continue
         if grant == "continuation_token" and endpoint in (strict.SIGNUP_CONTINUE, strict.RESET_CONTINUE):
@@ -465,7 +461,7 @@ def test_after_tokens_were_issued_every_token_of_the_flow_is_dead(server: Strict
     assert journey[7].status == 200
 
     for token in over:
-        for endpoint in WITH_TOKEN:
+        for endpoint in strict.WITH_TOKEN:
             assert present(server, endpoint, token).error == invalid_at(endpoint)
         assert redeemed(server, server.otp_app, token).error == INVALID
 

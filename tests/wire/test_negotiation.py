@@ -37,7 +37,6 @@ from tests.wire.journeys import (
 )
 from tests.wire.servers import StrictServer
 
-STARTS = (strict.INITIATE, strict.SIGNUP_START, strict.RESET_START)
 CHALLENGES = (strict.CHALLENGE, strict.SIGNUP_CHALLENGE, strict.RESET_CHALLENGE)
 
 
@@ -76,7 +75,7 @@ def test_a_list_without_redirect_is_unsupported(server: StrictServer, endpoint: 
     assert strict.heard(endpoint, answer.status, answer.body).js == "unsupported_challenge_type"
 
 
-@pytest.mark.parametrize("endpoint", STARTS)
+@pytest.mark.parametrize("endpoint", strict.STARTS)
 @pytest.mark.parametrize("types", ["oob password redirect smoke", "otp redirect", "oob,password,redirect"])
 @pytest.mark.proves("V1-043")
 def test_an_unknown_word_in_the_list_is_named_as_js_expects(
@@ -89,7 +88,7 @@ def test_an_unknown_word_in_the_list_is_named_as_js_expects(
     assert strict.heard(endpoint, answer.status, answer.body).js == "unsupported_challenge_type"
 
 
-@pytest.mark.parametrize("endpoint", STARTS)
+@pytest.mark.parametrize("endpoint", strict.STARTS)
 @pytest.mark.parametrize("types", [None, "", "  "])
 @pytest.mark.proves("V1-044")
 def test_the_first_call_must_say_what_the_app_can_do(
@@ -101,7 +100,7 @@ def test_the_first_call_must_say_what_the_app_can_do(
     assert "challenge_type" in answer["error_description"]
 
 
-@pytest.mark.parametrize(("endpoint", "challenge"), [*zip(STARTS, CHALLENGES, strict=True)])
+@pytest.mark.parametrize(("endpoint", "challenge"), [*zip(strict.STARTS, CHALLENGES, strict=True)])
 @pytest.mark.proves("V1-045")
 def test_a_challenge_without_a_list_uses_that_of_the_first_call(
     server: StrictServer, endpoint: str, challenge: str
@@ -113,7 +112,7 @@ def test_a_challenge_without_a_list_uses_that_of_the_first_call(
     assert answer.ok()["challenge_type"] == ("password" if endpoint == strict.INITIATE else "oob")
 
 
-@pytest.mark.parametrize("endpoint", STARTS)
+@pytest.mark.parametrize("endpoint", strict.STARTS)
 @pytest.mark.parametrize(
     "types", ["OOB Password REDIRECT", " redirect  password oob ", "oob oob password redirect"]
 )

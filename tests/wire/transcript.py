@@ -90,7 +90,8 @@ class Answer:
     def __str__(self) -> str:
         reason = httpx2.codes.get_reason_phrase(self.status)
         lines = [f"HTTP/1.1 {self.status} {reason}", *(f"{n}: {v}" for n, v in self.headers), ""]
-        return "\n".join([*lines, json.dumps(self.body, indent=2, ensure_ascii=False)])
+        body = json.dumps(self.body, indent=2, ensure_ascii=False)
+        return "\n".join([*lines, re.sub(r"\[\n\s+(\d+)\n\s+\]", r"[\1]", body)])
 
 
 @dataclass(frozen=True)
@@ -407,7 +408,8 @@ class Player:
                 kind = MEMBERS.get(name)
                 if name == "id" and re.fullmatch(GUID, str(value)):
                     kind = "method"
-                if kind is not None and value not in self.values.values():
+                # Two answers of the same second may be of two seconds the next time.
+                if kind is not None and (kind == "time" or value not in self.values.values()):
                     number = sum(known.startswith(f"{kind}:") for known in self.values) + 1
                     self.values[f"{kind}:{number}"] = value
                 self._name(value)

@@ -109,6 +109,12 @@ NOTICES: Final = {
         "If this was not you, reset your password now and tell the people who run the service.",
         "The password of your account was changed. Was it not you? Reset your password now.",
     ),
+    "second_factor_failed": Words(
+        "Somebody could not finish signing in to your account",
+        "Somebody passed the first check of your account, but gave wrong codes for the second one.",
+        "If this was not you, somebody else may know your password or read your mail. Change your password now.",
+        "Wrong codes were given to finish signing in to your account. Was it not you? Change your password now.",
+    ),
     "account_exists": Words(
         "You already have an account",
         "Somebody asked for a new account with this address. It has one already, so none was created.",

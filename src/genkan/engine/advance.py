@@ -33,6 +33,7 @@ from genkan.engine.messages import (
     Choose,
     Confirm,
     Count,
+    Deliver,
     Effect,
     Enrol,
     Event,
@@ -57,7 +58,7 @@ from genkan.engine.messages import (
     Step,
     Supply,
 )
-from genkan.engine.plan import NOTHING_DEMANDED, enrolments, judge, planned, second_factors
+from genkan.engine.plan import NOTHING_DEMANDED, enrolments, judge, may_enrol, planned, second_factors
 from genkan.engine.renew import renew
 from genkan.factors import otp
 from genkan.factors.interface import Right
@@ -245,13 +246,14 @@ def _prove(flow: Flow, event: Prove, client: Client, facts: Facts) -> Step:
     if not otp.is_countable(challenge, event.text.text):
         return steps.no(flow, event, facts, Reason.WRONG_CODE)
     bucket = rate.guesses(challenges.owner(flow, challenge), challenge.kind)
-    history = rate.spend(facts.histories[bucket], rate.WRONG_GUESSES, facts.now)
+    guess_limit = rate.wrong_guesses(challenge.length)
+    history = rate.spend(facts.histories[bucket], guess_limit, facts.now)
     if history is None:
-        return _wrong(flow, event, facts, Reason.WRONG_CODE)
+        return _wrong(flow, event, client, facts, Reason.WRONG_CODE)
     verdict = otp.verify(challenge, authenticator, event.text.text, facts.now, facts.code_key)
     if not isinstance(verdict, Right) or steps.is_decoy(flow, facts):
-        spent = Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, rate.WRONG_GUESSES))
-        return _wrong(flow, event, facts, Reason.WRONG_CODE, spent)
+        spent = Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, guess_limit))
+        return _wrong(flow, event, client, facts, Reason.WRONG_CODE, spent)
     return _right(flow, event, stage.part, challenge, authenticator, client, facts)
 
 
@@ -295,7 +297,7 @@ def _prove_password(
             )
     flow = replace(flow, pending=max(0, flow.pending - 1))
     if not checked.right or authenticator is None:
-        return _wrong(flow, event, facts, Reason.WRONG_PASSWORD)
+        return _wrong(flow, event, client, facts, Reason.WRONG_PASSWORD)
     refunded = rate.refund(history, checked.spent)
     effects: list[Effect] = [
         Count(bucket=bucket, history=refunded, keep_until=rate.keep_until(refunded, rate.WRONG_GUESSES))
@@ -305,12 +307,21 @@ def _prove_password(
     return _right(flow, event, "first", challenge, authenticator, client, facts, *effects)
 
 
-def _wrong(flow: Flow, event: Event, facts: Facts, reason: Reason, *effects: Effect) -> Step:
+def _wrong(flow: Flow, event: Event, client: Client, facts: Facts, reason: Reason, *effects: Effect) -> Step:
     """One try less. At the limit the flow is over, and even the right answer comes too late (OTP-05, OTP-15)."""
     flow = replace(flow, failures=flow.failures + 1)
     if flow.failures >= facts.directory.tenant.tries_per_step:
+        told = _warn_owner(flow, client, facts)
         flow = replace(flow, stage=Closed(outcome=Reason.TRIES_EXHAUSTED))
+        effects = (*effects, *told)
     return steps.kept(flow, event, facts, Refused(reason=reason), *effects)
+
+
+def _warn_owner(flow: Flow, client: Client, facts: Facts) -> list[Deliver]:
+    """Tell the owner when somebody who has passed the first factor keeps failing the second (OTP-14)."""
+    if facts.subject is None or challenges.part_of(flow) != "second":
+        return []
+    return steps.notices(facts.subject, facts, client, "second_factor_failed")
 
 
 def _right(
@@ -419,6 +430,8 @@ def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:
             decision = judge(flow, client, facts)
             if decision.outcome != "register":
                 return planned(flow, event, client, facts)
+            if may_enrol(flow, client, facts).outcome != "allow":
+                return steps.no(flow, event, facts, Reason.ENROLMENT_BLOCKED)
             return steps.shown(flow, enrolments(decision, steps.sign_in_address(facts)))
         case AwaitingProof(challenge=challenge, part=part):
             shown = challenges.label(flow, part, challenge.target) if challenge.target else ""

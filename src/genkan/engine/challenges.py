@@ -100,7 +100,9 @@ def _send_limits(
         if tenant.sms_per_calling_code:
             spent.append((rate.sms_code_limit(tenant.sms_per_calling_code), rate.sms_to_code(target)))
         if signals.address:
+            network = rate.network(signals.address)
             spent.append((rate.SMS_FROM_ADDRESS, rate.sms_from_address(signals.address)))
+            spent.append((rate.SMS_FROM_NETWORK, rate.sms_from_network(network)))
         if part == "enrol":
             spent += [
                 (rate.NUMBER_NEW, rate.number_new(owner, target)),

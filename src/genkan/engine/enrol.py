@@ -21,7 +21,7 @@ from genkan.engine.messages import (
     PutAuthenticator,
     Step,
 )
-from genkan.engine.plan import hint, judge, planned
+from genkan.engine.plan import hint, judge, may_enrol, planned
 from genkan.model import (
     Authenticator,
     Challenge,
@@ -50,6 +50,8 @@ def enrol(flow: Flow, event: Enrol, client: Client, facts: Facts) -> Step:
         or not decision.is_open(kind, target, steps.sign_in_address(facts))
     ):
         return steps.no(flow, event, facts, Reason.TARGET_REFUSED)
+    if may_enrol(flow, client, facts).outcome != "allow":
+        return steps.no(flow, event, facts, Reason.ENROLMENT_BLOCKED)
     proven_here = any(e.part == "verified" and e.place == target.place for e in flow.evidence)
     if proven_here and flow.purpose is Purpose.SIGN_UP:
         challenge = Challenge(
@@ -86,6 +88,8 @@ def enrolled(
     )
     if subject is None or decision.outcome != "register" or not is_open:
         return planned(before, event, client, facts)
+    if may_enrol(before, client, facts).outcome != "allow":
+        return steps.close(before, event, facts, Reason.ENROLMENT_BLOCKED)
     method = Authenticator(
         id=facts.entropy.guid("authenticator"),
         subject=subject.id,

@@ -157,8 +157,11 @@ class NeedProof(Struct, frozen=True, kw_only=True):
     preverified: bool = False
 
 
-class NeedNewPassword(Struct, frozen=True):
+class NeedNewPassword(Struct, frozen=True, kw_only=True):
     """Set a password."""
+
+    until: datetime | None = None
+    """When a reset's permission to do so ends."""
 
 
 class NeedAttributes(Struct, frozen=True, kw_only=True):

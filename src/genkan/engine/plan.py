@@ -48,6 +48,19 @@ def judge(flow: Flow, client: Client, facts: Facts) -> Decision:
     return decide(facts.directory.policies, context)
 
 
+def may_enrol(flow: Flow, client: Client, facts: Facts) -> Decision:
+    """Ask the policies about the act of registering a method itself (conditional-access 11)."""
+    context = _context(
+        facts,
+        client=client,
+        demand=flow.demand or NOTHING_DEMANDED,
+        evidence=flow.evidence,
+        kind="user_action",
+        purpose=flow.purpose,
+    )
+    return decide(facts.directory.policies, context)
+
+
 def judge_grant(grant: Grant, demand: Demand, client: Client, facts: Facts) -> Decision:
     """Ask policy about a refresh: the same question, on the evidence that the grant rests on (CA-07)."""
     context = _context(facts, client=client, demand=demand, evidence=grant.evidence, kind="refresh")
@@ -60,7 +73,7 @@ def _context(
     client: Client,
     demand: Demand,
     evidence: tuple[Evidence, ...],
-    kind: Literal["initial", "refresh"],
+    kind: Literal["initial", "refresh", "user_action"],
     purpose: Purpose = Purpose.SIGN_IN,
     enrolled: bool = False,
 ) -> Context:

@@ -50,7 +50,10 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
         demand = replace(demand, contexts=event.contexts)
     decision = judge_grant(redeemed.grant, demand, client, facts)
     if decision.outcome != "allow":
-        return _not_renewed(client, facts, decision.reason or Reason.FACTOR_REQUIRED, policies=decision.trace)
+        reason = decision.reason or Reason.FACTOR_REQUIRED
+        if reason is Reason.PASSWORD_MUST_CHANGE:
+            reason = Reason.GRANT_NEEDS_NEW_PASSWORD
+        return _not_renewed(client, facts, reason, policies=decision.trace)
     ready = Ready(
         subject=subject,
         client=client,

@@ -69,7 +69,8 @@ def target(flow: Flow, facts: Facts) -> Identifier | None:
 
 def verified(flow: Flow, event: Event, facts: Facts) -> Step:
     """The code was right: a new password may be set, in this flow alone (SSPR-02)."""
-    return steps.go(flow, event, facts, AwaitingNewPassword(offered=True), NeedNewPassword())
+    until = steps.idle_end(flow, facts)
+    return steps.go(flow, event, facts, AwaitingNewPassword(offered=True), NeedNewPassword(until=until))
 
 
 def set_password(flow: Flow, event: SetPassword, client: Client, facts: Facts) -> Step:

@@ -6,7 +6,7 @@ Small words that the rest of the engine is written in. Decides nothing.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,9 +24,15 @@ def go(
     flow: Flow, event: Event, facts: Facts, stage: AnyStage, reply: Reply, *effects: Effect, **detail: Any
 ) -> Step:
     """The flow goes on to `stage`, and its idle time starts again (FLOW-16)."""
+    return kept(
+        replace(flow, stage=stage, expires_at=idle_end(flow, facts)), event, facts, reply, *effects, **detail
+    )
+
+
+def idle_end(flow: Flow, facts: Facts) -> datetime:
+    """When the flow ends if nothing more is said."""
     tenant = facts.directory.tenant
-    until = min(facts.now + tenant.flow_idle, flow.created_at + tenant.flow_lifetime)
-    return kept(replace(flow, stage=stage, expires_at=until), event, facts, reply, *effects, **detail)
+    return min(facts.now + tenant.flow_idle, flow.created_at + tenant.flow_lifetime)
 
 
 def kept(flow: Flow, event: Event, facts: Facts, reply: Reply, *effects: Effect, **detail: Any) -> Step:

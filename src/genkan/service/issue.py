@@ -71,7 +71,7 @@ class Issuer:
         lifetime = int(directory.tenant.access_token_lifetime.total_seconds())
         return Tokens(
             token_type="Bearer",
-            scope=" ".join(ready.demand.scopes),
+            scope=" ".join((*ready.demand.scopes, *ready.demand.asked)),
             expires_in=lifetime,
             ext_expires_in=lifetime,
             access_token=jwt.sign(claims.access_token(issue), key, "at+jwt"),

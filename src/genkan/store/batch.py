@@ -4,7 +4,7 @@ The batched commit: work that waits is done together in one transaction, and ans
 The work runs in the event loop's thread, one piece after another; COMMIT, which waits for the disk, runs in a thread
 of its own. While one batch commits the next one fills, so batches grow with the load and no timer is needed.
 Knows SQLite's transactions and write-ahead log, and nothing of what is written.
-Source: stack.md 2; sqlite.org/wal.html and lang_savepoint.html; F-07, F-08, F-11.
+Source: docs/explanation/architecture.md; sqlite.org/wal.html and lang_savepoint.html; F-07, F-08, F-11.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ A tenant's database in one SQLite file.
 
 Connects, and hands work to the batch. What is read and written is in `sql`, what is configured in `documents`, what
 goes out in `outbox`.
-Source: stack.md 2; sqlite.org/wal.html; security requirements KEY-02, PII-06, TIM-01, TIM-03.
+Source: docs/explanation/architecture.md; sqlite.org/wal.html; security requirements KEY-02, PII-06, TIM-01, TIM-03.
 """
 
 from __future__ import annotations

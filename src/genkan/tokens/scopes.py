@@ -69,12 +69,13 @@ def parse(text: str | None, client: Client, resources: Mapping[str, Resource]) -
     """
     Return the demand of a `scope` parameter; what is missing or blank asks for the OpenID scopes alone.
 
-    A resource may be named by its URI or by its app id; the answer always has the URI.
+    A resource may be named by its URI or by its app id; the answer always has the URI, and beside it what was asked.
     Refuses: `INVALID_SCOPE` for a word that is unknown, or that the client is not registered for, and for two
     resources: a token has one audience (TOK-03).
     """
     oidc = dict.fromkeys(ALWAYS_GRANTED)
     own: dict[str, None] = {}
+    asked: dict[str, None] = {}
     audience = DIRECTORY
     for word in (text or "").split(" "):
         if word in OIDC:
@@ -85,7 +86,10 @@ def parse(text: str | None, client: Client, resources: Mapping[str, Resource]) -
                 return Reason.INVALID_SCOPE
             audience = found[0]
             own |= dict.fromkeys(found[1])
-    return Demand(scopes=(*oidc, *own), resource=audience)
+            asked[word] = None
+    return Demand(
+        scopes=(*oidc, *own), resource=audience, asked=tuple(word for word in asked if word not in own)
+    )
 
 
 def again(granted: Demand, client: Client, resources: Mapping[str, Resource]) -> Demand | Reason:
@@ -95,7 +99,9 @@ def again(granted: Demand, client: Client, resources: Mapping[str, Resource]) ->
     Refuses: `INVALID_SCOPE` when one of its scopes has been withdrawn; the client has to say what it wants instead.
     """
     found = parse(" ".join(granted.scopes), client, resources)
-    return found if isinstance(found, Reason) else replace(found, contexts=granted.contexts)
+    if isinstance(found, Reason):
+        return found
+    return replace(found, contexts=granted.contexts, asked=granted.asked)
 
 
 def _of_resource(

@@ -403,7 +403,9 @@ def _demand(form: Form, directory: Directory) -> Demand | Refused | None:
     if client is None:
         return None
     demand = scopes.demand(form.get("scope"), form.get("claims"), client, directory.resources)
-    return Refused(reason=demand) if isinstance(demand, Reason) else demand
+    if isinstance(demand, Reason):
+        return Refused(reason=demand, detail="claims" if demand is Reason.PARAMETER_MALFORMED else "")
+    return demand
 
 
 # Answers. -------------------------------------------------------------------------------------------
@@ -411,9 +413,6 @@ def _demand(form: Form, directory: Directory) -> Demand | Refused | None:
 RESEND_AFTER_SECONDS = 300
 """`interval`: when a resend is sensible; the SDK's own default (6.2)."""
 
-
-RESET_SECONDS = 600
-"""`expires_in` of a right reset code: how long the new password may take (7.3; FLOW-16)."""
 
 POLL_SECONDS = 2
 """`poll_interval`. The password is in place when this is sent, so the first poll succeeds (7.4)."""
@@ -454,8 +453,8 @@ def write(request: Request, answer: Answer, now: datetime) -> Response:
             return json_response({**token, **_code_sent(proof)})
         case NeedNewPassword() if request.path == SIGNUP_CHALLENGE:
             return json_response({**token, "challenge_type": "password"})
-        case NeedNewPassword() if request.path == RESET_CONTINUE:
-            return json_response({**token, "expires_in": RESET_SECONDS})
+        case NeedNewPassword(until=until) if request.path == RESET_CONTINUE:
+            return json_response({**token, "expires_in": int((until - now).total_seconds()) if until else 0})
         case NeedNewPassword():
             return _error(request, CREDENTIAL_REQUIRED, now, **token)
         case NeedAttributes(unverified=True):

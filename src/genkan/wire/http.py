@@ -9,15 +9,17 @@ Source: native-auth-v1 1.1 to 1.5, 1.10; BRW-01 to BRW-05, AVL-05.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import uvicorn
 from msgspec.structs import replace
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from genkan.engine.advance import is_origin_of
 from genkan.engine.messages import Directory, Refused, Signals
@@ -43,6 +45,16 @@ ALLOWED_HEADERS = (
     "x-client-current-telemetry, x-client-last-telemetry"
 )
 PREFLIGHT_SECONDS = "86400"
+
+
+def _guids() -> Iterator[str]:
+    """Random GUIDs for what needs no secrecy; many are drawn at once, since each draw is a system call."""
+    while True:
+        pool = os.urandom(16 * 256)
+        yield from (str(UUID(bytes=pool[i : i + 16], version=4)) for i in range(0, len(pool), 16))
+
+
+_trace_ids = _guids()
 
 
 class TenantEdge:
@@ -189,7 +201,7 @@ class App:
             headers=headers,
             address=self._address(scope),
             correlation_id=_correlation_id(headers, query),
-            trace_id=str(uuid4()),
+            trace_id=next(_trace_ids),
         )
         allowed = METHODS.get(endpoint)
         if allowed is None and tenant is None and path not in METHODS:
@@ -288,20 +300,20 @@ def _preflight(tenant: TenantEdge, headers: Mapping[str, str], allowed: Iterable
 
 
 async def _body(headers: Mapping[str, str], receive: Receive) -> bytes | None:
-    """The whole body; None when it is too large or too slow."""
+    """The whole body; None when it is too large or too slow, or when the client went away in the middle of it."""
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > reading.MAX_BODY_BYTES:
         return None
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body if len(body) <= reading.MAX_BODY_BYTES else None
+    body = b""
     with suppress(TimeoutError):
         async with asyncio.timeout(SLOW_BODY_SECONDS):
-            while message.get("more_body") and len(body) <= reading.MAX_BODY_BYTES:
+            while len(body) <= reading.MAX_BODY_BYTES:
                 message = await receive()
+                if message["type"] != "http.request":
+                    return None  # Half of a request is none: half a password would be one.
                 body += message.get("body", b"")
-            return body if len(body) <= reading.MAX_BODY_BYTES else None
+                if not message.get("more_body"):
+                    return body if len(body) <= reading.MAX_BODY_BYTES else None
     return None
 
 
@@ -340,6 +352,8 @@ def _signals(request: Request) -> Signals:
     """What the server knows beside the words. The platform is what the client says: good only to tighten."""
     headers = request.headers
     origin = headers.get("origin")
+    if origin is None and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        origin = "null"  # A browser on another site, and it hides which: no app has registered that (BRW-03).
     said = (
         headers.get("x-client-os") or headers.get("x-client-sku") or headers.get("user-agent", "")
     ).lower()
@@ -414,6 +428,37 @@ GRACE_SECONDS = 3
 """How long open requests may go on when the process is asked to stop."""
 
 
+class _Gathering:
+    """A transport that sends what one turn of the loop has written by one system call: head and body together."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts:
+            self._transport.write(b"".join(parts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _Protocol(HttpToolsProtocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]
+
+
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: App, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -467,7 +512,7 @@ def serve(
     config = uvicorn.Config(
         app,
         loop="auto",
-        http="httptools",
+        http=_Protocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -1,0 +1,147 @@
+"""The commands and fixtures that the how-to pages and the README show, run as a reader would run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.server import Server, new_address, running, sign_up_by_code
+
+ROOT = Path(__file__).resolve().parents[2]
+CI_PAGE = ROOT / "docs/how-to/local-entra-in-ci.md"
+BIN = Path(sys.executable).parent
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of one language on a page."""
+    parts = re.split(r"^```(\w*)\n", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    fences = list(zip(parts[1::2], parts[2::2], strict=True))
+    return [code for (opening, code) in fences[::2] if opening == language]
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run what a page shows in bash, with the command `genkan` on the path."""
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("how-to") / "data") as server:
+        yield server
+
+
+def test_the_pytest_fixture_on_the_page_works_as_it_stands(tmp_path: Path) -> None:
+    fixture = blocks(CI_PAGE, "python")[0]
+    (tmp_path / "conftest.py").write_text(fixture, encoding="utf-8")
+    (tmp_path / "test_app.py").write_text(
+        "import urllib.request\n\n\ndef test_it_answers(genkan):\n"
+        "    url = genkan['authority'] + '/v2.0/.well-known/openid-configuration'\n"
+        "    assert urllib.request.urlopen(url).status == 200\n",
+        encoding="utf-8",
+    )
+
+    outcome = shell(f"cd '{tmp_path}' && python -m pytest -q -p no:cacheprovider .")
+
+    assert "1 passed" in outcome.stdout, outcome.stdout + outcome.stderr
+
+
+def test_the_curl_commands_on_the_page_wait_for_a_code_move_time_and_start_afresh(server: Server) -> None:
+    address = new_address()
+    started = server.post(
+        "/signup/v1.0/start", client_id=server.otp_app, username=address, challenge_type="oob redirect"
+    )
+    server.post("/signup/v1.0/challenge", client_id=server.otp_app, continuation_token=started.token).ok()
+    commands = [
+        line.replace("http://localhost:8400", server.base).replace("ada@example.com", address)
+        for block in blocks(CI_PAGE, "")
+        for line in block.splitlines()
+        if line.startswith("curl")
+    ]
+    before = server.http.get(f"{server.base}/dev/clock").json()["now"]
+
+    answers = [shell(command) for command in commands]
+
+    assert len(commands) == 3
+    assert json.loads(answers[0].stdout)["messages"][0]["purpose"] == "sign_up"
+    assert json.loads(answers[1].stdout)["now"] > before
+    assert answers[2].returncode == 0
+    assert server.messages(address) == []
+
+
+def test_the_playwright_fixture_is_a_module_that_node_can_read(tmp_path: Path) -> None:
+    module = tmp_path / "fixture.mjs"
+    module.write_text(blocks(CI_PAGE, "js")[0], encoding="utf-8")
+
+    outcome = shell(f"node --check '{module}'")
+
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_the_steps_of_the_workflow_start_a_server_that_answers(tmp_path: Path) -> None:
+    workflow = blocks(CI_PAGE, "yaml")[0]
+    steps = re.search(r"- run: \|\n((?: {10}.*\n)+)", workflow)
+    assert steps is not None
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    commands = steps[1].replace("8400", str(port))
+
+    outcome = shell(
+        commands + f"\ncurl -sf http://localhost:{port}/dev/v2.0/.well-known/openid-configuration; kill %1",
+        RUNNER_TEMP=str(tmp_path),
+    )
+
+    assert json.loads(outcome.stdout)["issuer"].startswith(f"http://localhost:{port}/"), outcome.stderr
+    assert json.loads((tmp_path / "genkan.json").read_text())["ready"] is True
+
+
+def test_the_start_command_prints_exactly_one_line(tmp_path: Path) -> None:
+    command = next(b.strip() for b in blocks(CI_PAGE, "") if b.startswith("genkan dev"))
+
+    outcome = shell(
+        f"({command} & echo $! > '{tmp_path}/pid'; wait) > '{tmp_path}/out' & "
+        f"until test -s '{tmp_path}/out'; do sleep 0.1; done; sleep 1; kill $(cat '{tmp_path}/pid')"
+    )
+
+    assert outcome.returncode == 0, outcome.stderr
+    assert (tmp_path / "out").read_text().count("\n") == 1
+
+
+def test_the_requests_in_the_readme_are_the_ones_that_work(server: Server) -> None:
+    shown = (ROOT / "README.md").read_text(encoding="utf-8")
+    paths = re.findall(r"\$G(/[a-z0-9./]+)", shown)
+    address = new_address()
+
+    done = sign_up_by_code(server, address)
+    answer = server.post(
+        "/oauth2/v2.0/token",
+        client_id=server.otp_app,
+        continuation_token=done.token,
+        grant_type="continuation_token",
+        scope="api://genkan-demo/Things.Read",
+    )
+
+    assert paths == [
+        "/signup/v1.0/start",
+        "/signup/v1.0/challenge",
+        "/signup/v1.0/continue",
+        "/oauth2/v2.0/token",
+    ]
+    assert answer.error[:2] == ("invalid_grant", "registration_required")
+    assert httpx2.get(f"{server.base}/").status_code == 200
