@@ -84,8 +84,7 @@ class StrictServer(Server):
 @contextmanager
 def real_server(folder: Path) -> Iterator[StrictServer]:
     """A process for the length of a block."""
-    started = start(folder)
-    server = StrictServer(started.process, started.told, started.http)
+    server = StrictServer(**vars(start(folder)))
     try:
         yield server
     finally:

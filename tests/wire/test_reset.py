@@ -11,7 +11,6 @@ import time
 from datetime import timedelta
 from typing import Any
 
-import httpx2
 import pytest
 from msgspec.structs import replace
 
@@ -37,8 +36,8 @@ from tests.wire.journeys import (
     redeemed,
     wrong,
 )
-from tests.wire.servers import HereServer, StrictServer, World, _InProcess
-from tests.wire.walks import Reset, SignUp
+from tests.wire.servers import StrictServer, World
+from tests.wire.walks import Elsewhere, Reset, SignUp
 
 INVALID = ("invalid_request", "", 55200)
 INVALID_AT_TOKEN = ("invalid_grant", "", 55200)
@@ -767,19 +766,6 @@ def test_ten_resets_a_day_may_send_codes(server: StrictServer) -> None:
 
     assert refused.error == ("invalid_request", "", 701014)
     assert reset_of(server).proven(address).token
-
-
-class Elsewhere(HereServer):
-    """The same world, called from another address than loopback."""
-
-    def __init__(self, world: World, address: str) -> None:
-        self.told = world.told
-        transport = _InProcess(world._development.app, world._loop)
-        transport._inner = httpx2.ASGITransport(app=world._development.app, client=(address, 40_000))
-        self.http = httpx2.Client(transport=transport)
-
-    def code(self, to: str, purpose: str, after: str | None = None) -> str:
-        raise NotImplementedError
 
 
 @pytest.mark.proves("SSPR-08")

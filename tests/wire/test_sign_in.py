@@ -574,3 +574,15 @@ def test_nobody_signs_up_with_a_username(world: World, username: str) -> None:
 
     assert answer.error == ("invalid_request", "", 90100)
     assert strict.USERNAME_INVALID in answer["error_description"]
+
+
+@pytest.mark.parametrize(
+    "username", ["\u0430d\u0430", "\uff41da", "ada\u200b", "ada lovelace", "a" * 65, "ada@"]
+)
+@pytest.mark.proves("V1-074", "CAN-09")
+def test_what_looks_like_a_username_but_is_none_is_malformed(world: World, username: str) -> None:
+    with world.changed(usernames=True):
+        answer = initiate(world, username)
+
+    assert answer.error == ("invalid_request", "", 90100)
+    assert strict.USERNAME_INVALID in answer["error_description"]

@@ -1,7 +1,7 @@
 """
 What the token endpoint gives out, as an app and an API see it.
 
-Source: native-auth-v1 4.1, 9.1 to 9.4; rows 182 to 189; D14, D15, D16; TOK-03, TOK-20, TOK-21.
+Source: native-auth-v1 4.1, 9.1 to 9.4; rows 182 to 189; D14, D15, D16; TOK-03, TOK-21.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def test_the_answer_has_all_eight_members(server: StrictServer, by: str) -> None
     assert answer["expires_in"] > 0
 
 
-@pytest.mark.proves("V1-183", "TOK-20")
+@pytest.mark.proves("V1-183")
 def test_an_access_token_lives_ten_minutes_and_an_id_token_an_hour(server: StrictServer) -> None:
     answer = signed_in(server).ok()
 

@@ -62,6 +62,9 @@ MEMBERS: Mapping[str, str] = {
 SHOWN = ("Content-Type", "Cache-Control", "client-request-id")
 """The headers of an answer that are written down."""
 
+COUNTDOWNS: Mapping[str, int] = {"refresh_token_expires_in": 60}
+"""Member of an answer → by how many seconds it may be less than is written: it counts down from an earlier answer."""
+
 PLACEHOLDER = re.compile(r"\{\{([a-z_]+(?::\d+)?)\}\}")
 
 # The parts of a file. -------------------------------------------------------------------------------
@@ -368,8 +371,12 @@ class Player:
                 self._compare(*pair, f"{where}[{position}]")
         elif isinstance(expected, str):
             self._match(expected, found, where)
-        elif expected != found:
+        elif not self._is_number(expected, found, COUNTDOWNS.get(where.rpartition(".")[2], 0)):
             raise Mismatch(f"{where}: {found!r}, not {expected!r}")
+
+    @staticmethod
+    def _is_number(expected: Any, found: Any, less: int) -> bool:
+        return bool(expected == found) or (less > 0 and expected - less <= found <= expected)
 
     def _match(self, expected: str, found: str, where: str) -> None:
         """Match a text with placeholders; those that are not bound yet are bound to what stands in their place."""

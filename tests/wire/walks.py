@@ -10,11 +10,23 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
+
 from tests.server import BOTH, Reply, newest
 from tests.wire import strict
-from tests.wire.servers import StrictServer
+from tests.wire.servers import HereServer, StrictServer, World, _InProcess
 
 ALL_TYPES = "oob password redirect"
+
+
+class Elsewhere(HereServer):
+    """The same world, called from another address than loopback."""
+
+    def __init__(self, world: World, address: str) -> None:
+        self.told = world.told
+        transport = _InProcess(world._development.app, world._loop)
+        transport._inner = httpx2.ASGITransport(app=world._development.app, client=(address, 40_000))
+        self.http = httpx2.Client(transport=transport)
 
 
 @dataclass

@@ -62,9 +62,9 @@ def limits(event: Event, loaded: Loaded, signals: Signals) -> Iterator[str]:
             yield rate.guesses(owner(flow, challenge), challenge.kind)
         case Choose(), (AwaitingChoice(part=part) | AwaitingProof(part=part)):
             own = loaded.subject.email if loaded.subject else None
-            places = {flow.identifier, own, *(a.target for a in loaded.authenticators)}
-            for target in places:
-                if target is not None:
+            others = (a.target for a in loaded.authenticators if a.strong or part != "second")
+            for target in {*others} if part == "second" else {flow.identifier, own, *others}:
+                if target is not None and (part == "second" or target.kind != "phone"):
                     yield from _buckets(target, flow, part, signals, tenant)
         case Enrol(target=Identifier() as target), _:
             yield from _buckets(target, flow, "enrol", signals, tenant)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 
@@ -223,6 +223,7 @@ def network(address: str) -> str:
     return str(ip_network((own.packed, 24 if own.version == 4 else 48), strict=False))
 
 
+@lru_cache(maxsize=8192)
 def _hidden(name: str) -> str:
     """Reduce a name to 128 bits of its digest: enough to tell any two apart, in a key that shows neither."""
     return sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]

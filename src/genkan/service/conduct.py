@@ -6,7 +6,7 @@ The loop between a dialect and the engine. It holds no rule about factors, polic
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -112,7 +112,7 @@ class Conductor:
         checked: Checked | None = None
         answer = Answer(reply=Refused(reason=Reason.WRONG_PASSWORD))
         for _ in range(MAX_CHECKS):
-            step = _Step(ask, signals, handle, self._keys, Entropy(secrets.token_bytes(32)), hashed, checked)
+            step = _Step(ask, signals, handle, self._keys, Entropy(os.urandom(32)), hashed, checked)
             answer = await self._store.run(step.needs(), step.decide)
             if step.delivers:
                 self._on_deliver()

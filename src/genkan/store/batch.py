@@ -40,6 +40,10 @@ _BUGS: Final = (sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceEr
 PASS: Final = "PRAGMA wal_checkpoint(PASSIVE)"
 """Copies what it can of the log, and makes nobody wait."""
 
+PASSES: Final = 4
+FEW_PAGES: Final = 64
+"""Passes over the log are made until one finds no more than this, but not for ever."""
+
 
 class _Waiting(NamedTuple):
     future: asyncio.Future[Any]
@@ -291,23 +295,30 @@ class Batches:
             except sqlite3.Error as failed:
                 error = failed
             holds = error is None and self._checkpoint == "passed"
-            try:
+            with suppress(RuntimeError):  # The loop is closed, so nobody waits any more.
                 loop.call_soon_threadsafe(self._finish, answers, error, not holds)
                 if holds:
                     with suppress(sqlite3.Error):
                         writer.execute(PASS).fetchone()
                     self._checkpoint = "none"
                     loop.call_soon_threadsafe(self._go_on)
-            except RuntimeError:  # The loop is closed, and nobody waits any more.
-                self._busy = False
 
     def _copy_log(self) -> None:
-        """Copy the log into the database while others write. It is what takes long in a checkpoint."""
+        """
+        Copy the log into the database while others write. It is what takes long in a checkpoint.
+
+        Each pass copies what was committed during the one before, so that little is left for `_commit_batches`.
+        """
         while self._checkpoints.get():
             try:
                 connection = self._connect()
                 try:
-                    connection.execute(PASS).fetchone()
+                    copied = 0
+                    for _ in range(PASSES):
+                        before = copied
+                        _, _, copied = connection.execute(PASS).fetchone()
+                        if copied - before < FEW_PAGES:
+                            break
                 finally:
                     connection.close()
             except sqlite3.Error:

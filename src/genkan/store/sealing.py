@@ -8,6 +8,7 @@ Source: SP 800-38D (GCM), RFC 5869 (HKDF); security requirements KEY-01, KEY-02,
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -165,18 +166,25 @@ def _read(path: Path) -> bytes:
 
 
 def _make(path: Path) -> bytes:
-    """Make the file, on the disk before anything is sealed under its key. Another process may have been faster."""
-    key = os.urandom(KEY_BYTES)
+    """
+    Make the file, whole and on the disk before anything is sealed under its key.
+
+    It is written beside its place and linked into it, so nobody ever finds half a key there; where another process
+    was faster, its key counts.
+    """
+    draft = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read(path)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
     sync_folder(path.parent)
-    return key
+    return _read(path)
 
 
 def sync_folder(folder: Path) -> None:

@@ -343,7 +343,12 @@ def _lock(path: Path) -> IO[str]:
 
     Raises: `CannotOpen`.
     """
-    file = path.with_name(f"{path.name}.lock").open("a+", encoding="utf-8")
+    try:
+        file = path.with_name(f"{path.name}.lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise CannotOpen(
+            f"The database {path} cannot be opened: {error}. See to it that its folder exists and is writable."
+        ) from error
     try:
         if sys.platform == "win32":
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)

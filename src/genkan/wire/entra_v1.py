@@ -313,8 +313,8 @@ def _read_register_challenge(form: Form, directory: Directory) -> Ask | Refused:
         return Refused(reason=Reason.PARAMETER_MISSING, detail="challenge_type")
     if not set(form["challenge_type"].lower().split()) <= CHALLENGE_TYPES:
         return Refused(reason=Reason.CHALLENGE_TYPE_UNKNOWN)
-    typed = form.get("challenge_target", "").strip()
-    if not typed:
+    typed = form.get("challenge_target", "")
+    if not typed.strip():
         return Refused(reason=Reason.PARAMETER_MISSING, detail="challenge_target")
     channel = form.get("challenge_channel", "").lower() or ("email" if "@" in typed else "sms")
     if channel not in ("email", "sms"):

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -348,16 +349,19 @@ _PLATFORMS: tuple[tuple[str, str], ...] = (
 )
 
 
+@lru_cache(maxsize=1024)
+def _platform(said: str) -> str:
+    lowered = said.lower()
+    return next((name for word, name in _PLATFORMS if word in lowered), "unknown")
+
+
 def _signals(request: Request) -> Signals:
     """What the server knows beside the words. The platform is what the client says: good only to tighten."""
     headers = request.headers
     origin = headers.get("origin")
     if origin is None and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         origin = "null"  # A browser on another site, and it hides which: no app has registered that (BRW-03).
-    said = (
-        headers.get("x-client-os") or headers.get("x-client-sku") or headers.get("user-agent", "")
-    ).lower()
-    platform = next((name for word, name in _PLATFORMS if word in said), "unknown")
+    said = headers.get("x-client-os") or headers.get("x-client-sku") or headers.get("user-agent", "")
     app: Literal["browser", "mobileAppsAndDesktopClients"] = (
         "mobileAppsAndDesktopClients" if origin is None else "browser"
     )
@@ -365,7 +369,7 @@ def _signals(request: Request) -> Signals:
         address=request.address,
         origin=origin,
         client_app=app,
-        platform=platform,
+        platform=_platform(said),
         correlation_id=request.correlation_id,
     )
 

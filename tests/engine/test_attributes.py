@@ -1,0 +1,111 @@
+"""What a sign-up accepts as the value of an attribute, whatever it is given."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from genkan.engine.attributes import MAX_REGEX_INPUT, judge, missing
+from genkan.model import Attribute, Scalar
+from genkan.wire import reading
+
+scalars: st.SearchStrategy[Scalar] = st.one_of(
+    st.text(),
+    st.text(st.characters(codec="ascii")),
+    st.text(st.characters(categories=["Cs", "Cc", "Zs", "Nd"])),
+    st.from_regex(r"\s*-?[0-9]{1,25}\s*", fullmatch=True),
+    st.sampled_from(
+        ["true", "false", "TRUE", " False ", "yes", "0", "1", "", " ", "\x00", "١٢٣", "1_000", "+1"]
+    ),
+    st.integers(),
+    st.integers(min_value=2**62, max_value=2**70).map(lambda n: n if n % 2 else -n),
+    st.booleans(),
+)
+"""What can stand in JSON where a value is due, and what merely could."""
+
+attributes = st.builds(
+    Attribute,
+    name=st.sampled_from(["displayName", "city", "age"]),
+    type=st.sampled_from(["string", "boolean", "int64"]),
+    required=st.booleans(),
+    max_length=st.integers(1, 40),
+    regex=st.sampled_from([None, "[0-9]{6}", ".+", "^[a-z]*$", r"\w+(?: \w+)*", ""]),
+)
+
+
+@given(scalars, attributes)
+def test_never_fails_and_never_accepts_what_does_not_fit(value: Scalar, attribute: Attribute) -> None:
+    judged = judge({attribute.name: value}, [attribute])
+
+    assert set(judged.accepted) | set(judged.refused) <= {attribute.name}
+    assert not set(judged.accepted) & set(judged.refused)
+    for held in judged.accepted.values():
+        assert type(held) is {"string": str, "boolean": bool, "int64": int}[attribute.type]
+        if isinstance(held, str):
+            assert len(held) <= attribute.max_length
+            assert not re.search(r"[\x00-\x1f\ud800-\udfff]", held)
+            assert attribute.regex is None or attribute.regex == "" or re.fullmatch(attribute.regex, held)
+        elif type(held) is int:
+            assert -(2**63) <= held < 2**63
+        assert json.loads(json.dumps(held)) == held
+
+
+@given(scalars, attributes)
+def test_a_value_is_accepted_refused_or_not_given(value: Scalar, attribute: Attribute) -> None:
+    judged = judge({attribute.name: value}, [attribute])
+
+    was_given = not (isinstance(value, str) and not value.strip())
+    assert bool(judged.accepted or judged.refused) == was_given
+
+
+@given(scalars, attributes)
+def test_what_was_accepted_is_accepted_again_as_it_is(value: Scalar, attribute: Attribute) -> None:
+    once = judge({attribute.name: value}, [attribute])
+    assume(once.accepted)
+
+    assert judge(once.accepted, [attribute]) == once
+
+
+@given(st.dictionaries(st.text(), scalars), st.lists(attributes, unique_by=lambda a: a.name))
+def test_names_that_nobody_wants_are_not_looked_at(
+    values: dict[str, Scalar], wanted: list[Attribute]
+) -> None:
+    judged = judge(values, wanted)
+
+    names = {attribute.name for attribute in wanted}
+    assert set(judged.accepted) | set(judged.refused) <= names & values.keys()
+    required = {attribute.name for attribute in wanted if attribute.required}
+    assert {a.name for a in missing(judged.accepted, wanted)} == required - judged.accepted.keys()
+
+
+@pytest.mark.parametrize("digits", [20, 5000, 100_000])
+def test_a_number_that_is_too_long_is_refused_and_never_written_out(digits: int) -> None:
+    wanted = [Attribute(name="age", type="int64"), Attribute(name="city", max_length=10**6)]
+
+    judged = judge({"age": 10**digits, "city": 10**digits}, wanted)
+
+    assert judged.refused == ("age", "city")
+
+
+def test_an_expression_never_sees_a_long_text() -> None:
+    slow = Attribute(name="city", regex="(a+)+$", max_length=10**6)
+
+    assert judge({"city": "a" * MAX_REGEX_INPUT + "aa!"}, [slow]).refused == ("city",)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(st.one_of(json_values.map(json.dumps), st.text(), st.text(st.characters(categories=["Cs"]))))
+def test_whatever_stands_in_the_field_is_read_as_scalars_or_not_at_all(text: str) -> None:
+    found = reading.attributes(text)
+
+    assert found is None or all(isinstance(value, str | int | bool) for value in found.values())
