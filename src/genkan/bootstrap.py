@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,14 +35,21 @@ from genkan.wire.http import App, Page, TenantEdge, listen, serve
 
 
 class Clock:
-    """The server's time: the system's, and in development mode moved forward by so much. Never backwards (TIM-03)."""
+    """
+    The server's time: the system's, and in development mode moved forward by so much.
 
-    def __init__(self, ahead: timedelta = timedelta(0)) -> None:
-        self._ahead = ahead
-        self._latest = datetime.min.replace(tzinfo=UTC)
+    Never backwards (TIM-03): where the system's clock steps back, time goes on at its pace from where it was.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+        self._latest = datetime.now(UTC)
+        self._at = time.monotonic()
 
     def now(self) -> datetime:
-        self._latest = max(self._latest, datetime.now(UTC) + self._ahead)
+        at = time.monotonic()
+        self._latest = max(datetime.now(UTC) + self._ahead, self._latest + timedelta(seconds=at - self._at))
+        self._at = at
         return self._latest
 
     @property
@@ -51,7 +59,9 @@ class Clock:
 
     def move_to(self, now: datetime) -> None:
         """Go on from a later time; an earlier one is passed over."""
-        self._ahead += max(timedelta(0), now - self.now())
+        if now > self.now():
+            self._ahead = now - datetime.now(UTC)
+            self._latest = now
 
 
 class TenantRuntime:
@@ -89,6 +99,7 @@ class TenantRuntime:
 
     async def start(self, sender: Sender) -> None:
         """Make the first signing keys if there are none, and begin the background work."""
+        await self.store.give_back_leases()
         self._ring = KeyRing(tuple(await self.store.signing_keys()))
         await self._rotate_keys()
         self.worker = Worker(self.store, sender, chores=(self._rotate_keys,))
@@ -125,6 +136,21 @@ class CannotStart(Exception):
     """The server cannot start. The message says why, and what to do."""
 
 
+def _make_folder(folder: Path) -> None:
+    """
+    Make a folder for its owner only, unless it is there.
+
+    Raises: `CannotStart`.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(
+            f"The folder {folder} cannot be used: {error.strerror}. Name a folder with --data, "
+            "or a place where one can be made."
+        ) from None
+
+
 class Announcement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The one line that `genkan dev --json` prints when the server accepts requests."""
 
@@ -145,7 +171,7 @@ class Development:
 
     def __init__(self, settings: Settings, base_url: str, ca_file: str = "") -> None:
         folder = settings.data
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(folder)
         keys = Keys(open_master_key(folder / "master.key"))
         secret = hmac.digest(keys.of(KeyPurpose.DEVELOPMENT, demo.TENANT_ID), b"admin client", "sha256")
         self._admin_secret = base64.urlsafe_b64encode(secret).decode().rstrip("=")
@@ -285,7 +311,8 @@ def _certificate(folder: Path) -> Certificate:
     import trustme
 
     tls = folder / "tls"
-    tls.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(folder)
+    _make_folder(tls)
     certificate = Certificate((tls / "ca.pem").resolve(), tls / "server.pem", tls / "server.key")
     authority = trustme.CA()
     server = authority.issue_cert("localhost", "127.0.0.1", "::1")

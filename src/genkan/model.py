@@ -282,7 +282,8 @@ class Attribute(Struct, frozen=True, kw_only=True):
 class UserFlow(Struct, frozen=True, kw_only=True):
     """How people sign up to an application."""
 
-    first_factor: Literal[Kind.EMAIL_OTP, Kind.PASSWORD] = Kind.EMAIL_OTP
+    first_factor: Kind = Kind.EMAIL_OTP
+    """`email_otp` or `password`."""
     attributes: tuple[Attribute, ...] = ()
 
 

@@ -37,6 +37,17 @@ class Settings(Struct, frozen=True, kw_only=True):
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
+MAY_BE = {
+    "host": "an address of this machine",
+    "port": "a number from 0 to 65535",
+    "data": "a folder",
+    "tls": "true or false",
+    "log_level": "debug, info, warning or error",
+    "hashing_workers": "a number, 0 or more",
+}
+"""What a setting may be, for whoever gave something else."""
+
+
 def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Settings:
     """
     Settings from the command line, then the environment, then the defaults.
@@ -46,13 +57,27 @@ def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Setting
     names = {f"GENKAN_{name.upper()}": name for name in Settings.__struct_fields__}
     values: dict[str, object] = {names[key]: value for key, value in environment.items() if key in names}
     values |= {name: value for name, value in given.items() if value is not None}
-    for name in ("data",):
-        if name in values:
-            values[name] = str(values[name])
+    for name, value in values.items():
+        if isinstance(value, Path):
+            values[name] = str(value)
     try:
-        return msgspec.convert(values, Settings, strict=False, dec_hook=_path)
+        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
-        raise BadSettings(f"A setting cannot be used: {error}") from None
+        raise _bad(str(error).rpartition("$.")[2].rstrip("`")) from None
+    for name, holds in (
+        ("host", settings.host != ""),
+        ("port", 0 <= settings.port <= 65535),
+        ("data", values.get("data") != ""),
+        ("log_level", settings.log_level in ("debug", "info", "warning", "error")),
+        ("hashing_workers", settings.hashing_workers >= 0),
+    ):
+        if not holds:
+            raise _bad(name)
+    return settings
+
+
+def _bad(name: str) -> BadSettings:
+    return BadSettings(f"The setting GENKAN_{name.upper()} cannot be used: it may be {MAY_BE[name]}.")
 
 
 def _path(kind: type, value: object) -> object:

@@ -58,6 +58,20 @@ CHORES = frozenset({"audit", "outbox"})
 """Tables that change when nothing of an account or a flow does: what was refused, and messages on their way."""
 
 
+Stored = dict[str, list[tuple[object, ...]]]
+
+
+def stored(folder: Path) -> Stored:
+    """Every row of the demo tenant's database, by table, but for `CHORES`; and how many messages there have been."""
+    database = f"file:{folder / 'dev.db'}?mode=ro"
+    with closing(sqlite3.connect(database, uri=True, isolation_level=None)) as connection:
+        found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        names = {name for (name,) in found} - CHORES
+        rows = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in sorted(names)}
+    # A message that was sent and is gone still shows in the sequence of their numbers.
+    return {**rows, "sqlite_sequence": [row for row in rows["sqlite_sequence"] if row[0] == "outbox"]}
+
+
 class Lab(Outside):
     """A world to attack."""
 
@@ -66,16 +80,9 @@ class Lab(Outside):
         self.world = world
         self._folder = folder
 
-    def stored(self) -> dict[str, list[tuple[object, ...]]]:
-        """Every row of the tenant, by table, but for `CHORES`."""
-        with closing(
-            sqlite3.connect(f"file:{self._folder / 'dev.db'}?mode=ro", uri=True, isolation_level=None)
-        ) as connection:
-            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-            names = {name for (name,) in found} - CHORES
-            rows = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in sorted(names)}
-        # How many messages there have ever been: one that was sent and is gone shows here.
-        return {**rows, "sqlite_sequence": [row for row in rows["sqlite_sequence"] if row[0] == "outbox"]}
+    def stored(self) -> Stored:
+        """Every row of the tenant."""
+        return stored(self._folder)
 
     def said(self, path: str, client: str, **form: str) -> Reply:
         """The answer to a form; its fields may be called as they please."""

@@ -676,7 +676,7 @@ class Oracle:
                 raise Broken("a guess was judged after the last try")
             if flow.failures == TRIES and flow.phase == "MFA.oob":
                 assert flow.account is not None
-                self._awaited.append((flow.account.address, "notice"))
+                self._awaited += [(place, "notice") for place in flow.account.places]
             flow.over = flow.over or flow.failures >= TRIES
 
         return update

@@ -14,7 +14,7 @@ import pytest
 from genkan.engine.messages import Refused
 from genkan.exchange import Request
 from genkan.model import Reason
-from genkan.wire import entra_v1
+from genkan.wire import entra_v1_words
 from tests.wire import strict
 
 NOW = datetime(2026, 3, 4, 9, 12, 45, tzinfo=UTC)
@@ -52,32 +52,32 @@ PASSWORD_WORDS = {
 }
 
 SIGNALS = (
-    entra_v1.CREDENTIAL_REQUIRED,
-    entra_v1.ATTRIBUTES_REQUIRED,
-    entra_v1.VERIFICATION_REQUIRED,
-    entra_v1.MFA_REQUIRED,
-    entra_v1.REGISTRATION_REQUIRED,
+    entra_v1_words.CREDENTIAL_REQUIRED,
+    entra_v1_words.ATTRIBUTES_REQUIRED,
+    entra_v1_words.VERIFICATION_REQUIRED,
+    entra_v1_words.MFA_REQUIRED,
+    entra_v1_words.REGISTRATION_REQUIRED,
 )
 
 
 def written(endpoint: str, reason: Reason, detail: str = "") -> tuple[int, strict.Envelope]:
     """Status and envelope of a refusal at an endpoint."""
     request = Request(method="POST", path=endpoint, correlation_id=CORRELATION, trace_id=TRACE)
-    response = entra_v1.write_refused(request, Refused(reason=reason, detail=detail), NOW)
+    response = entra_v1_words.write_refused(request, Refused(reason=reason, detail=detail), NOW)
     return response.status, msgspec.json.decode(response.body, type=strict.Envelope)
 
 
 def test_every_reason_has_one_entry() -> None:
-    assert set(entra_v1.ERRORS) == set(Reason)
+    assert set(entra_v1_words.ERRORS) == set(Reason)
 
 
 @every_reason
 def test_every_entry_says_something(reason: Reason) -> None:
-    error = entra_v1.ERRORS[reason]
+    error = entra_v1_words.ERRORS[reason]
 
     assert error.error
     assert error.code > 0
-    assert error.text.endswith(".") != (reason in entra_v1.NAMED), "a name and the full stop follow"
+    assert error.text.endswith(".") != (reason in entra_v1_words.NAMED), "a name and the full stop follow"
 
 
 @every_reason
@@ -122,21 +122,21 @@ def test_the_parsed_texts_come_with_invalid_request(reason: Reason) -> None:
 
 @pytest.mark.parametrize("number", COMPARED)
 def test_a_number_that_sdks_compare_means_one_thing(number: int) -> None:
-    holders = {reason for reason, error in entra_v1.ERRORS.items() if error.code == number}
+    holders = {reason for reason, error in entra_v1_words.ERRORS.items() if error.code == number}
 
     assert holders == COMPARED[number]
 
 
 @pytest.mark.proves("V1-083", "V1-098")
 def test_android_sees_a_wrong_password_only_where_it_is_one() -> None:
-    others = [error for reason, error in entra_v1.ERRORS.items() if reason is not Reason.WRONG_PASSWORD]
+    others = [error for reason, error in entra_v1_words.ERRORS.items() if reason is not Reason.WRONG_PASSWORD]
 
-    assert entra_v1.ERRORS[Reason.WRONG_PASSWORD].suberror == ""
+    assert entra_v1_words.ERRORS[Reason.WRONG_PASSWORD].suberror == ""
     assert 50126 not in {error.code for error in (*others, *SIGNALS)}
 
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.suberror or signal.error)
-def test_every_signal_is_one_that_sdks_know(signal: entra_v1.Error) -> None:
+def test_every_signal_is_one_that_sdks_know(signal: entra_v1_words.Error) -> None:
     assert (signal.error, signal.suberror) in strict.CONTINUE_SIGNALS
     assert signal.status == 400
     assert signal.code == {
@@ -150,13 +150,13 @@ def test_every_signal_is_one_that_sdks_know(signal: entra_v1.Error) -> None:
 
 @every_reason
 def test_no_refusal_passes_for_a_signal(reason: Reason) -> None:
-    error = entra_v1.ERRORS[reason]
+    error = entra_v1_words.ERRORS[reason]
 
     assert (error.error, error.suberror) not in strict.CONTINUE_SIGNALS
 
 
 def test_the_six_refusals_of_a_new_password_have_their_six_words() -> None:
-    found = {e.suberror: e for e in entra_v1.ERRORS.values() if e.suberror.startswith("password_")}
+    found = {e.suberror: e for e in entra_v1_words.ERRORS.values() if e.suberror.startswith("password_")}
 
     assert found.keys() == PASSWORD_WORDS
     assert {(e.error, e.code) for e in found.values()} == {("invalid_grant", 399246)}
@@ -182,7 +182,7 @@ def test_an_invalid_token_is_an_invalid_grant_at_three_endpoints_alone(endpoint:
     assert envelope.error_codes == (55200,)
 
 
-@pytest.mark.parametrize("reason", sorted(entra_v1.NAMED))
+@pytest.mark.parametrize("reason", sorted(entra_v1_words.NAMED))
 def test_a_parameter_that_is_wrong_is_named(reason: Reason) -> None:
     _, envelope = written(strict.TOKEN, reason, "oob")
 

@@ -262,7 +262,10 @@ def _target(asked: Mapping[str, Any], now: datetime) -> datetime:
                 raise _Bad("`now` is an ISO 8601 time with its offset, as `2026-03-04T09:12:45Z`.") from None
             if target.tzinfo is None:
                 raise _Bad("`now` needs an offset, as `2026-03-04T09:12:45Z`.")
-            return target.astimezone(UTC)
+            try:
+                return target.astimezone(UTC)
+            except OverflowError:
+                raise _Bad("`now` is out of range.") from None
     raise _Bad('Send {"advance_seconds": 600} or {"now": "2026-03-04T09:12:45Z"}, and nothing else.')
 
 
@@ -359,7 +362,7 @@ def _object(request: Request) -> Mapping[str, Any]:
     """The body as a JSON object. Its content type may be anything, so that a plain `curl -d` does."""
     try:
         return msgspec.json.decode(request.body, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise _Bad("The body is not a JSON object.") from None
 
 

@@ -7,14 +7,13 @@ Knows no driver. What is kept in memory of it is right as long as the revision i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import Struct, field
 
 from genkan.engine.messages import Directory
 from genkan.engine.transaction import Conflict
-from genkan.model import Attribute, Client, Kind, MethodSettings, Resource, Tenant, UserFlow
+from genkan.model import Client, Kind, MethodSettings, Resource, Tenant
 from genkan.policy.model import Policy
 from genkan.store import sql
 
@@ -30,29 +29,7 @@ _tenant = msgspec.json.Decoder(Tenant).decode
 _resource = msgspec.json.Decoder(Resource).decode
 _policy = msgspec.json.Decoder(Policy).decode
 _method = msgspec.json.Decoder(MethodSettings).decode
-
-
-class _UserFlow(Struct, frozen=True, kw_only=True):
-    """`UserFlow` as it is decoded: msgspec reads no Literal of enum members."""
-
-    first_factor: Literal["email_otp", "password"] = "email_otp"
-    attributes: tuple[Attribute, ...] = ()
-
-
-class _Client(Client, frozen=True, kw_only=True):
-    user_flow: _UserFlow = field(default_factory=_UserFlow)  # type: ignore[assignment]
-
-
-_decode_client = msgspec.json.Decoder(_Client).decode
-
-
-def _client(body: str) -> Client:
-    row = _decode_client(body)
-    first: Literal[Kind.EMAIL_OTP, Kind.PASSWORD] = (
-        Kind.PASSWORD if row.user_flow.first_factor == "password" else Kind.EMAIL_OTP
-    )
-    fields = {name: getattr(row, name) for name in Client.__struct_fields__}
-    return Client(**fields | {"user_flow": UserFlow(first_factor=first, attributes=row.user_flow.attributes)})
+_client = msgspec.json.Decoder(Client).decode
 
 
 class Configuration(NamedTuple):

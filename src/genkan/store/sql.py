@@ -132,6 +132,7 @@ SELECT id, attempts, expires_at, message, body FROM outbox
 """
 LEASE = "UPDATE outbox SET leased_until = ?, attempts = attempts + 1 WHERE id = ?"
 GIVE_BACK = "UPDATE outbox SET leased_until = 0, due_at = ? WHERE id = ?"
+GIVE_ALL_BACK = "UPDATE outbox SET leased_until = 0 WHERE leased_until > 0"
 ATTEMPTS = "SELECT attempts, expires_at FROM outbox WHERE id = ?"
 DROP = "DELETE FROM outbox WHERE id = ?"
 

@@ -30,7 +30,7 @@ from genkan.model import Reason
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
 from genkan.tokens.keys import KeyRing
-from genkan.wire import entra_v1, oidc, reading
+from genkan.wire import entra_v1, entra_v1_words, oidc, reading
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -208,18 +208,20 @@ class App:
         if allowed is None and tenant is None and path not in METHODS:
             # Neither a tenant nor anything else: which of the two was meant shows in the rest of the path.
             response = (
-                entra_v1.write_refused(request, Refused(reason=Reason.UNKNOWN_TENANT), self._clock())
+                entra_v1_words.write_refused(request, Refused(reason=Reason.UNKNOWN_TENANT), self._clock())
                 if endpoint != "/"
                 else _plain(404, "not_found", "There is nothing here.")
             )
         elif tenant is None:
-            response = entra_v1.write_refused(request, Refused(reason=Reason.UNKNOWN_TENANT), self._clock())
+            response = entra_v1_words.write_refused(
+                request, Refused(reason=Reason.UNKNOWN_TENANT), self._clock()
+            )
         elif allowed is None:
             response = _plain(404, "not_found", "There is no such endpoint.")
         elif method == "OPTIONS":
             response = _preflight(tenant, headers, allowed)
         elif method not in allowed and not (method == "HEAD" and "GET" in allowed):
-            response = entra_v1.write_misuse(
+            response = entra_v1_words.write_misuse(
                 request,
                 405,
                 f"Use {' or '.join(allowed)} here.",
@@ -241,24 +243,24 @@ class App:
         """One native request: the dialect reads, the conductor answers, the dialect writes."""
         content_type = request.headers.get("content-type", FORM).partition(";")[0].strip().lower()
         if content_type != FORM:
-            return entra_v1.write_misuse(request, 415, f"Send the body as {FORM}.", tenant.clock())
+            return entra_v1_words.write_misuse(request, 415, f"Send the body as {FORM}.", tenant.clock())
         body = await _body(request.headers, receive)
         if body is None:
             limit = f"Send at most {reading.MAX_BODY_BYTES} bytes, within {SLOW_BODY_SECONDS} seconds."
-            return entra_v1.write_misuse(request, 413, limit, tenant.clock())
+            return entra_v1_words.write_misuse(request, 413, limit, tenant.clock())
         request = replace(request, body=body)
         try:
             ask = entra_v1.read(request, tenant.conduct.directory())
             if isinstance(ask, Refused):
-                return entra_v1.write_refused(request, ask, tenant.clock())
+                return entra_v1_words.write_refused(request, ask, tenant.clock())
             answer = await tenant.conduct(ask, _signals(request))
             return entra_v1.write(request, answer, answer.now or tenant.clock())
         except StoreUnavailable:
             log.warning("store.unavailable", extra=_about(request))
-            return entra_v1.write_refused(request, Refused(reason=Reason.OVERLOADED), tenant.clock())
+            return entra_v1_words.write_refused(request, Refused(reason=Reason.OVERLOADED), tenant.clock())
         except Exception:  # noqa: BLE001 - a fault is an answer too, and never a traceback
             log.exception("http.fault", extra=_about(request))
-            return entra_v1.write_refused(request, Refused(reason=Reason.FAULT), tenant.clock())
+            return entra_v1_words.write_refused(request, Refused(reason=Reason.FAULT), tenant.clock())
 
 
 def _about(request: Request) -> dict[str, str]:
