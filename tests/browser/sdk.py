@@ -36,7 +36,12 @@ AUTHORITY = "https://nobody.invalid/dev"
 SECONDS = 30
 """How long any one thing in the browser may take."""
 
-PAGE = '<!doctype html><meta charset="utf-8"><title>App</title><script type="module" src="app.js"></script>'
+PAGE = """<!doctype html>
+<meta charset="utf-8">
+<title>App</title>
+<link rel="icon" href="data:,">
+<script type="module" src="app.js"></script>
+"""
 
 
 def bundle(folder: Path) -> None:

@@ -358,7 +358,7 @@ def _lock(path: Path) -> IO[str]:
     Raises: `CannotOpen`.
     """
     try:
-        file = open(path.with_name(f"{path.name}.lock"), "a+", encoding="utf-8", opener=_for_owner)  # noqa: PTH123
+        file = open(path.with_name(f"{path.name}.lock"), "a+", encoding="utf-8", opener=_for_owner)  # noqa: SIM115 - it is the lock, held as long as the store
     except OSError as error:
         raise CannotOpen(
             f"The database {path} cannot be opened: {error}. See to it that its folder exists and is writable."
