@@ -63,8 +63,8 @@ SHRINK = "GENKAN_SHRINK" in os.environ
 
 MEMORY = Path("/dev/shm")
 
-STEPS_IN_CI = 5000
-STEPS_OUTSIDE_IN_CI = 700
+STEPS_IN_CI = 6000
+STEPS_OUTSIDE_IN_CI = 400
 PER_EXAMPLE = 60
 
 PASSWORDS = (
@@ -505,7 +505,7 @@ def explore(machine: type[Orders], steps: int) -> None:
     machine.made = 0
     machine.seen = Counter()
     wanted = settings(
-        max_examples=50,
+        max_examples=min(50, steps // 70),
         stateful_step_count=PER_EXAMPLE,
         deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -1,5 +1,5 @@
 """
-The real thing: MSAL JS as it is on npm, bundled as an app would, in a real Chromium, on a page of another origin.
+The real thing: MSAL JS as it is published, bundled as an app would, in a real Chromium, on a page of another origin.
 
 Nothing here knows what Genkan answers. An `App` is one page in a browser profile of its own; what its SDK returns are
 `Result`s, which tell what the SDK's own predicates say. Playwright runs on a loop in a thread of its own, so that
@@ -45,14 +45,16 @@ PAGE = """<!doctype html>
 
 
 def bundle(folder: Path) -> None:
-    """Put the page and its script, as esbuild makes them of `app.mjs` and the npm package, into a folder."""
+    """Put the page and its script, as esbuild makes them of `app.mjs` and the package, into a folder."""
     package = ROOT / "node_modules/@azure/msal-browser/package.json"
     esbuild = ROOT / "node_modules/.bin/esbuild"
     if not package.is_file() or not esbuild.is_file():
-        raise RuntimeError("The Node packages are missing: run `npm ci`, or `make test`, which does.")
+        raise RuntimeError("The Node packages are missing: `make test` installs them.")
     version = json.loads(package.read_text())["version"]
     if version != MSAL:
-        raise RuntimeError(f"These tests are about MSAL JS {MSAL}, and {version} is installed: run `npm ci`.")
+        raise RuntimeError(
+            f"These tests are about MSAL JS {MSAL}, and {version} is installed: `make test` puts that right."
+        )
     source = Path(__file__).with_name("app.mjs")
     subprocess.run(
         [
