@@ -89,6 +89,8 @@ class Server:
         """`kill -9`."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
