@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -473,6 +474,25 @@ def test_odd_headers_change_nothing_about_the_answer(
     assert reply.error == plain.error
     assert set(reply.body) == set(plain.body)
     assert "evil.example" not in json.dumps(reply.body) + str(reply.headers)
+
+
+@pytest.mark.parametrize("path", [path for path in ENDPOINTS if path not in STARTS])
+@pytest.mark.proves("BRW-02")
+def test_what_a_browser_would_add_by_itself_stands_for_nothing(server: Server, path: str, good: Good) -> None:
+    before = lab.stored(server.data)
+    form, token = good.without("continuation_token"), good.form["continuation_token"]
+
+    for headers in (
+        {"cookie": f"continuation_token={token}; client_id={good.form['client_id']}; session={token}"},
+        {"authorization": f"Bearer {token}"},
+        {"authorization": "Basic " + b64encode(f"{good.form['client_id']}:{token}".encode()).decode()},
+        {"referer": f"{server.base}/?continuation_token={token}"},
+    ):
+        response = send(server, path, form, headers)
+        refused(response, MISSING)
+        assert "set-cookie" not in response.headers
+
+    assert lab.stored(server.data) == before
 
 
 @every_endpoint

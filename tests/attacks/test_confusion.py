@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from msgspec.structs import replace
@@ -141,7 +142,7 @@ def notices(lab: Lab, to: str) -> list[str]:
 
 def told(lab: Lab, to: str, times: int) -> bool:
     """Whether so many notices have come, and no more."""
-    for _ in range(50):
+    for _ in range(10):
         if len(notices(lab, to)) >= times:
             break
         lab.get("/dev/inbox/wait", to=to, after=next(iter(notices(lab, to)), ""), timeout="1")
@@ -170,7 +171,7 @@ def quarantined(lab: Lab, who: Person, target: str) -> None:
     lab.world.write(PutAuthenticator(replace(method, state="quarantined")))
 
 
-def policy(control: str) -> Policy:
+def policy(control: Literal["block", "mfa"]) -> Policy:
     """A further policy, for everybody and everything."""
     return Policy(
         id="aaaaaaaa-0000-4000-8000-0000000000d9",
@@ -534,9 +535,8 @@ def test_no_list_of_an_app_lowers_what_policy_wants(
             outcome = _sign_in(lab, who, said, "" if at == "the start" else types, capabilities)
 
             needed = "password" if by_password else "oob"
-            words = set((types or ALL_TYPES) if at == "the challenge" else types)
-            listed = set((types or (ALL_TYPES if at == "the challenge" else "")).split())
-            assert words or not types
+            # A challenge without a list uses that of the first call (native-auth-v1 1.9).
+            listed = set((types if at == "the start" else types or ALL_TYPES).split())
             if not listed:
                 assert outcome.error == ("invalid_request", "", 900144)
             elif "redirect" not in listed:
@@ -869,7 +869,7 @@ def test_a_password_is_taken_only_from_a_native_public_app(lab: Lab) -> None:
 
     with lab.world.changed(replace(app, native=False)):
         foreign = place.say(lab, (TOKEN, "password"))
-    confidential = place.say(lab, (TOKEN, "password"), client=demo.ADMIN)
+    confidential = place.say(lab, (TOKEN, "password"), client=demo.ADMIN, scope=PLAIN)
 
     assert foreign.error == ("invalid_client", "nativeauthapi_disabled", 7000218)
     assert confidential.error == ("invalid_client", "", 7000218)
@@ -908,16 +908,21 @@ def test_a_flow_that_never_rests_is_over_after_half_an_hour(lab: Lab, phase: str
 def test_the_time_for_a_new_password_is_never_longer_than_what_is_left_of_the_flow(lab: Lab) -> None:
     who = person(lab, lab.password_app)
     token = begin(lab, RESET_START, who.client, who.address).ok().token
+
+    def send() -> tuple[Reply, str]:
+        return sending(
+            lab,
+            who.address,
+            "reset_password",
+            lambda: lab.said(RESET_CHALLENGE, who.client, continuation_token=token),
+        )
+
+    # Each code is waited for, so that none of them arrives late and is taken for the last.
     for _ in range(2):
         lab.advance(9 * 60)
-        token = lab.said(RESET_CHALLENGE, who.client, continuation_token=token).ok().token
+        token = send()[0].ok().token
     lab.advance(7 * 60)
-    sent, code = sending(
-        lab,
-        who.address,
-        "reset_password",
-        lambda: lab.said(RESET_CHALLENGE, who.client, continuation_token=token),
-    )
+    sent, code = send()
 
     form = {"continuation_token": sent.token, "grant_type": "oob", "oob": code}
     proven = lab.said(RESET_CONTINUE, who.client, **form).ok()
@@ -995,20 +1000,20 @@ def test_another_method_gives_no_new_tries(lab: Lab) -> None:
     number, mailbox = new_number(), f"spare.{new_address()}"
     who, ids = somebody(lab, number, mailbox)
     token = first_factor(lab, who).token
-    codes = []
-    for to in (number, mailbox):
-        sent, code = sending(
-            lab,
-            to,
-            "mfa",
-            lambda to=to: lab.said(CHALLENGE, who.client, continuation_token=token, id=ids[to]),
-        )
-        place = Place("MFA.oob", who, sent.token, code)
-        tries = 4 if to == number else 1
-        codes += [place.say(lab, (TOKEN, "mfa_oob"), oob=wrong(code, n + 1)).error for n in range(tries)]
 
-    assert codes == [WRONG_CODE] * 5
-    assert place.say(lab, (TOKEN, "mfa_oob")).error == bad_token(TOKEN)
+    def asked(to: str) -> Place:
+        ask = partial(lab.said, CHALLENGE, who.client, continuation_token=token, id=ids[to])
+        sent, code = sending(lab, to, "mfa", ask)
+        return Place("MFA.oob", who, sent.token, code)
+
+    by_text = asked(number)
+    refusals = [by_text.say(lab, (TOKEN, "mfa_oob"), oob=wrong(by_text.code, n + 1)).error for n in range(4)]
+    by_mail = asked(mailbox)
+    refusals.append(by_mail.say(lab, (TOKEN, "mfa_oob"), oob=wrong(by_mail.code)).error)
+    too_late = by_mail.say(lab, (TOKEN, "mfa_oob"))
+
+    assert refusals == [WRONG_CODE] * 5
+    assert too_late.error == bad_token(TOKEN)
 
 
 @pytest.mark.proves("OTP-14", "OTP-15")

@@ -104,6 +104,9 @@ def advance(flow: Flow | None, event: Event, facts: Facts) -> Step:
         return steps.no(flow, event, facts, Reason.EXPIRED_HANDLE)
     if type(event) not in LAWFUL[type(flow.stage)]:
         return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
+    if flow.evidence and (unfit := steps.unfit_account(flow, facts)) is not None:
+        # Whoever has proven something may be told; and no step after it counts for such an account (FLOW-14).
+        return steps.close(flow, event, facts, unfit)
     match event:
         case Identify():
             return _identify(flow, event, client, facts)

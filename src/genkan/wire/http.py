@@ -9,6 +9,7 @@ Source: native-auth-v1 1.1 to 1.5, 1.10; BRW-01 to BRW-05, AVL-05.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -498,8 +499,11 @@ def listen(host: str, port: int) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listening.bind((address, sockets[0].getsockname()[1] if sockets else port))
-        except OSError:
-            if not sockets:
+        except OSError as error:
+            # Where another program answers at the other address, half of the clients would speak to it.
+            if not sockets or (port and error.errno == errno.EADDRINUSE):
+                for socket_ in sockets:
+                    socket_.close()
                 raise
             continue
         sockets.append(listening)
