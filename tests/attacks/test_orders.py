@@ -258,6 +258,30 @@ class Orders(RuleBasedStateMachine):
                 call.form[field] = f"{(guess + number) % 10**8:08d}"
                 self.say(call)
 
+    @precondition(lambda self: self.living)
+    @rule(
+        which=some,
+        choice=some,
+        other=some,
+        change=st.sampled_from(["older", "older", "foreign", "app", "code"]),
+    )
+    def nearly_goes_on(self, which: int, choice: int, other: int, change: str) -> None:
+        """The call that fits, with one thing changed: an older token, that of another flow, the other app or a code."""
+        flow = pick(self.living[-4:], which)
+        call = self._next(flow, choice, "api")
+        match change:
+            case "older":
+                call.form["continuation_token"], call.proofs = pick(flow.tokens, other)
+            case "foreign":
+                call.flow = pick([f for f in self.oracle.flows if f.tokens], other)
+                call.form["continuation_token"], call.proofs = call.flow.tokens[-1]
+            case "app":
+                call.client = next(a for a in self.apps if a != flow.client)
+            case "code" if "oob" in call.form:
+                sent = [code.text for f in self.oracle.flows for code in f.codes]
+                call.form["oob"] = pick(sent, other) if sent else "00000000"
+        self.say(call)
+
     @property
     def waiting(self) -> list[Flow]:
         return [
