@@ -252,8 +252,7 @@ class Development:
         await self._store.put_meta("clock_ahead", str(int(self._clock.ahead / timedelta(microseconds=1))))
 
     async def reset(self) -> None:
-        await self._store.wipe()
-        await self._store.replace_directory(demo.directory(self._admin_secret))
+        await self._store.wipe(demo.directory(self._admin_secret))
         await self._inbox.clear()
 
 

@@ -88,6 +88,7 @@ async def call(
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
     query: str = "",
+    address: str = "127.0.0.1",
 ) -> httpx2.Response:
     """One request to an ASGI application, without a socket."""
     waiting: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -108,7 +109,7 @@ async def call(
         "path": path,
         "query_string": query.encode(),
         "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
-        "client": ("127.0.0.1", 50000),
+        "client": (address, 50000),
     }
     await app(scope, receive, send)
     answered = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]
@@ -146,6 +147,8 @@ class Inside:
         self.data = data
         self.development = Development(Settings(data=data, hashing_workers=2), "http://localhost:1")
         self.told = self.development.announcement
+        self.address = "127.0.0.1"
+        """Where requests come from."""
         self._runner = runner
 
     @property
@@ -176,7 +179,8 @@ class Inside:
     async def posted(self, path: str, headers: Mapping[str, str] | None = None, **form: str) -> Reply:
         """The same from within the loop, so that several can be under way at once."""
         body = urlencode(form).encode()
-        return Reply.of(await call(self.app, "POST", f"/{self.told.tenant}{path}", body, headers))
+        path = f"/{self.told.tenant}{path}"
+        return Reply.of(await call(self.app, "POST", path, body, headers, address=self.address))
 
     def get(self, path: str, **query: str) -> Any:
         return self.run(call(self.app, "GET", path, query=urlencode(query))).json()

@@ -53,7 +53,7 @@ from tests.attacks.journeys import (
     token_set,
     with_phone,
 )
-from tests.attacks.target import new_number
+from tests.attacks.target import Inside, new_number
 from tests.attacks.test_races import WRONG_CODE, WRONG_PASSWORD, guesses_counted, subject_of, wrong_codes
 from tests.server import BOTH, Reply, Server, new_address, start
 
@@ -375,6 +375,24 @@ def test_a_first_start_that_is_killed_anywhere_does_not_spoil_the_folder(tmp_pat
         assert token_set(lives.post(TOKEN, None, **form).ok())
     finally:
         lives.end()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_message_that_comes_while_the_server_is_asked_to_stop_does_not_keep_it_alive(
+    here: Inside, turns: int
+) -> None:
+    worker = here.development._tenant.worker
+    assert worker is not None
+
+    async def stop() -> None:
+        await asyncio.sleep(0.05)
+        worker.wake()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await worker.stop()
+
+    here.run(stop())
 
 
 # Under load. ----------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ from tests.attacks.journeys import (
     STARTS,
     TOKEN,
 )
-from tests.attacks.oracle import GRANTED, POLICIES, WRONG_PASSWORD, Call, Flow, Oracle, label, nothing
+from tests.attacks.oracle import GRANTED, LEGAL, POLICIES, WRONG_PASSWORD, Call, Flow, Oracle, label, nothing
 from tests.attacks.target import Inside, Outside, Target, inside
 from tests.server import BOTH, Reply, running
 
@@ -112,12 +112,15 @@ class Orders(RuleBasedStateMachine):
 
     # Beginnings. ------------------------------------------------------------------------------------
 
-    @initialize(further=st.integers(0, 3))
-    def two_people_have_accounts(self, further: int) -> None:
+    @initialize(further=st.integers(0, 3), old=st.booleans())
+    def two_people_have_accounts(self, further: int, old: bool) -> None:
         """One signs in by code, the other with a password; some have a second factor, and some wait for its code."""
         for person, client in zip(self.people, self.apps, strict=False):
             self._begin(SIGNUP_START, client, person, "oob password redirect", BOTH, PASSWORDS[0], NAME)
             self._go_far(self.oracle.flows[-1], 0, "plain")
+        if old:
+            self.pass_time(25 * 3600)
+        for person, client in zip(self.people, self.apps, strict=False):
             if further > 0:
                 self._begin(INITIATE, client, person, "oob password redirect", BOTH, "", "")
                 self._go_far(self.oracle.flows[-1], further + 1 if client == self.apps[0] else 4, "api")
@@ -181,20 +184,27 @@ class Orders(RuleBasedStateMachine):
 
     def _next(self, flow: Flow, choice: int, scope: str) -> Call:
         """The call that fits where the flow stands."""
+        return self._at(flow.phase, flow, choice, scope)
+
+    def _at(self, phase: str, flow: Flow, choice: int, scope: str) -> Call:
+        """The call that would fit if the flow stood there."""
         form: dict[str, str] = {}
         path = ""
         code = flow.live.text if flow.live else "00000000"
         wanted = {"scope": self._scope(scope)}
-        match flow.phase:
-            case "SI.init" | "MFA.required" if flow.phase == "SI.init" or choice % 3:
+        match phase:
+            case "SI.init" | "MFA.required" if phase == "SI.init" or choice % 3:
                 path, form = CHALLENGE, self._method(flow, choice)
             case "MFA.required":
                 path = INTROSPECT
             case "SI.oob":
                 path, form = TOKEN, {"grant_type": "oob", "oob": code, **wanted}
             case "SI.pwd":
-                password = flow.account.passwords[-1] if flow.account else PASSWORDS[0]
-                path, form = TOKEN, {"grant_type": "password", "password": password, **wanted}
+                password = (flow.account.passwords if flow.account else [])[-1:]
+                path, form = (
+                    TOKEN,
+                    {"grant_type": "password", "password": (*password, PASSWORDS[0])[0], **wanted},
+                )
             case "MFA.oob":
                 path, form = TOKEN, {"grant_type": "mfa_oob" if choice % 3 else "oob", "oob": code, **wanted}
             case "REG.required" if choice % 5 == 0:
@@ -207,7 +217,7 @@ class Orders(RuleBasedStateMachine):
                 path, form = REGISTER_CONTINUE, {"grant_type": "continuation_token"}
             case "SI.done" | "SU.done" | "RP.done" | "REG.done":
                 path, form = TOKEN, {"grant_type": "continuation_token", **wanted}
-                if flow.phase == "RP.done" and choice % 4 == 0:
+                if phase == "RP.done" and choice % 4 == 0:
                     path, form = RESET_POLL, {}
             case "SU.init" | "SU.cred":
                 path = SIGNUP_CHALLENGE
@@ -247,26 +257,73 @@ class Orders(RuleBasedStateMachine):
         return {"challenge_type": "oob", "challenge_target": place, "challenge_channel": channel}
 
     @precondition(lambda self: self.waiting)
-    @rule(which=some, times=st.integers(1, 6), guess=st.integers(0, 99_999_999))
-    def guesses(self, which: int, times: int, guess: int) -> None:
-        """A wrong answer where a proof is waited for, and sometimes the right one after it."""
+    @rule(which=some, times=st.integers(1, 6), guess=st.integers(0, 99_999_999), resend=st.booleans())
+    def guesses(self, which: int, times: int, guess: int, resend: bool) -> None:
+        """Wrong answers where a proof is waited for; after the last try the right one comes too late."""
         flow = pick(self.waiting[-4:], which)
         for number in range(times):
-            if not flow.over:
-                call = self._next(flow, 1, "api")
-                field = "password" if "password" in call.form else "oob"
-                call.form[field] = f"{(guess + number) % 10**8:08d}"
-                self.say(call)
+            if flow.over:
+                self.say(self._next(flow, 1, "api"))
+                return
+            self._guess(flow, guess + number)
+            if resend and number % 2 and not flow.over and flow.live:
+                self.pass_time(31)
+                self.say(self._again(flow))
+
+    def _again(self, flow: Flow) -> Call:
+        """Ask for another code."""
+        path = {"SU": SIGNUP_CHALLENGE, "RP": RESET_CHALLENGE, "REG": REGISTER_CHALLENGE}.get(
+            flow.phase.partition(".")[0], CHALLENGE
+        )
+        form = {"challenge_type": "oob", "challenge_target": flow.place, "challenge_channel": flow.kind}
+        token, proofs = flow.tokens[-1]
+        further = form if path == REGISTER_CHALLENGE else {}
+        return Call(path, flow.client, {"continuation_token": token, **further}, flow, proofs)
+
+    def _guess(self, flow: Flow, guess: int) -> None:
+        call = self._next(flow, 1, "api")
+        call.form["password" if "password" in call.form else "oob"] = f"{guess % 10**8:08d}"
+        self.say(call)
+
+    @rule(
+        path=st.sampled_from([INITIATE, RESET_START]),
+        who=some,
+        app=some,
+        rounds=st.integers(2, 4),
+        guess=some,
+    )
+    def keeps_guessing(self, path: str, who: int, app: int, rounds: int, guess: int) -> None:
+        """Four wrong answers in each of several flows, so that none of them ends; then the right one."""
+        for number in range(rounds):
+            before = len(self.oracle.flows)
+            self._begin(
+                path, pick(self.apps, app), pick(self.people, who), "oob password redirect", BOTH, "", ""
+            )
+            if len(self.oracle.flows) == before:
+                return
+            flow = self.oracle.flows[-1]
+            self.say(self._next(flow, 0, "api"))
+            for turn in range(4 if flow in self.waiting else 0):
+                self._guess(flow, guess + 4 * number + turn)
+        self._go_far(self.oracle.flows[-1], 0, "api", 1)
+
+    @precondition(lambda self: self.waiting)
+    @rule(which=some, early=st.booleans())
+    def answers_late(self, which: int, early: bool) -> None:
+        """The right code before or after its five minutes."""
+        flow = pick(self.waiting[-2:], which)
+        self.pass_time(241 if early else 301)
+        self.say(self._next(flow, 1, "api"))
 
     @precondition(lambda self: self.living)
     @rule(
         which=some,
         choice=some,
         other=some,
-        change=st.sampled_from(["older", "older", "foreign", "app", "code"]),
+        change=st.sampled_from(["older", "older", "foreign", "app", "code", "turn", "turn", "scope"]),
     )
     def nearly_goes_on(self, which: int, choice: int, other: int, change: str) -> None:
-        """The call that fits, with one thing changed: an older token, that of another flow, the other app or a code."""
+        """The call that fits, with one thing changed: the token, the app, the code, or its turn."""
         flow = pick(self.living[-4:], which)
         call = self._next(flow, choice, "api")
         match change:
@@ -275,6 +332,10 @@ class Orders(RuleBasedStateMachine):
             case "foreign":
                 call.flow = pick([f for f in self.oracle.flows if f.tokens], other)
                 call.form["continuation_token"], call.proofs = call.flow.tokens[-1]
+            case "turn":
+                call = self._at(pick(sorted(LEGAL), other), flow, choice, "api")
+            case "scope" if call.path == TOKEN:
+                call.form["scope"] = self._scope("plain")
             case "app":
                 call.client = next(a for a in self.apps if a != flow.client)
             case "code" if "oob" in call.form:

@@ -242,6 +242,29 @@ def test_of_two_new_passwords_at_once_one_is_set(server: Server, outside: Outsid
         assert token_set(reply) == (word == won)
 
 
+def test_a_reset_in_the_midst_of_requests_never_shows_a_tenant_without_its_apps(here: Inside) -> None:
+    form = {"client_id": here.otp_app, "username": new_address(), "challenge_type": "oob redirect"}
+
+    async def both() -> list[Reply]:
+        async def reset() -> None:
+            for _ in range(10):
+                await here.development.reset()
+
+        async def ask() -> list[Reply]:
+            replies = []
+            while not resets.done():
+                replies.append(await here.posted(SIGNUP_START, None, **form))
+            return replies
+
+        resets = asyncio.ensure_future(reset())
+        return [reply for replies in await asyncio.gather(*(ask() for _ in range(4))) for reply in replies]
+
+    replies = here.run(both())
+
+    assert len(replies) > 10
+    assert {reply.status for reply in replies} == {200}
+
+
 # Guessing. ------------------------------------------------------------------------------------------
 
 

@@ -62,8 +62,10 @@ class Worker:
                 log.warning("worker.store_unavailable")
             except Exception:  # noqa: BLE001 - whatever broke, the worker goes on
                 log.exception("worker.fault")
+            # Not `wait_for`: before Python 3.12 it may lose the cancellation of whoever waits, who then never stops.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), IDLE.total_seconds())
+                async with asyncio.timeout(IDLE.total_seconds()):
+                    await self._due.wait()
             self._due.clear()
 
     async def _hand_over(self) -> bool:

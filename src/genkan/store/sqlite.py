@@ -233,13 +233,15 @@ class SqliteStore:
 
         return self._read(load)
 
-    async def wipe(self) -> None:
-        """Delete everything but signing keys and `meta`."""
+    async def wipe(self, seed: Directory | None = None) -> None:
+        """Delete everything but signing keys and `meta`; put this directory in its place, all in one transaction."""
 
         def wipe(execute: sql.Execute) -> None:
             for text in sql.WIPES:
                 execute(text, ())
             documents.touch(execute)
+            if seed is not None:
+                documents.replace(execute, seed, self._tenant)
 
         await self._work(wipe)
 
