@@ -203,7 +203,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """The mailbox or number that was proven (`Identifier.place`); None for a password."""
     at: datetime
     part: Literal["first", "second", "verified"]
-    """The role it played. `verified`: an address proven at sign-up, reset or enrolment."""
+    """The role it played. `verified`: an address proven at sign-up or reset; a method just enrolled is `second`."""
 
 
 class Assurance(Struct, frozen=True, kw_only=True):
@@ -212,6 +212,10 @@ class Assurance(Struct, frozen=True, kw_only=True):
     amr: tuple[str, ...]
     acr: str
     auth_time: datetime
+
+
+DIRECTORY = "00000002-0000-0000-c000-000000000000"
+"""The app id of the directory resource: the audience where no API is asked for (native-auth-v1 9.3)."""
 
 
 class Demand(Struct, frozen=True, kw_only=True):

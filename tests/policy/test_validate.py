@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from genkan.policy.model import DIRECTORY, Policy
+from genkan.model import DIRECTORY
+from genkan.policy.model import Policy
 from genkan.policy.validate import Known, Refusal, merge, references, remarks, validate
 from tests.policy.world import NOW
 

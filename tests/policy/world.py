@@ -13,9 +13,18 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from genkan.model import Authenticator, Client, Demand, Evidence, Identifier, Kind, MethodSettings, Purpose
-from genkan.policy.model import (
+from genkan.model import (
     DIRECTORY,
+    Authenticator,
+    Client,
+    Demand,
+    Evidence,
+    Identifier,
+    Kind,
+    MethodSettings,
+    Purpose,
+)
+from genkan.policy.model import (
     Applications,
     AuthenticationFlows,
     Conditions,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from genkan.model import Demand, Reason, Resource
-from genkan.tokens.scopes import DIRECTORY, OIDC, again, contexts, demand, parse
+from genkan.model import DIRECTORY, Demand, Reason, Resource
+from genkan.tokens.scopes import OIDC, again, contexts, demand, parse
 from tests.tokens.world import APP, ORDERS, RESOURCES, THINGS
 
 USUAL = "openid profile offline_access"

@@ -220,7 +220,7 @@ def _choose_second(flow: Flow, event: Choose, client: Client, facts: Facts) -> S
     """Challenge the method named, or the only one. Policy is asked again: it may say something else by now."""
     decision = judge(flow, client, facts)
     if decision.outcome != "mfa":
-        return planned(flow, event, client, facts)
+        return planned(flow, event, decision, facts)
     wanted = event.method
     if wanted is None and isinstance(flow.stage, AwaitingProof):
         wanted = flow.stage.challenge.authenticator
@@ -365,7 +365,7 @@ def _right(
         return sign_up.further(flow, event, client, facts, *effects)
     if part == "enrol":
         return enrol.enrolled(flow, event, challenge, client, facts, *effects)
-    return planned(flow, event, client, facts, *effects)
+    return planned(flow, event, judge(flow, client, facts), facts, *effects)
 
 
 def _set_password(flow: Flow, event: SetPassword, client: Client, facts: Facts) -> Step:
@@ -393,16 +393,17 @@ def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
     active = {a.id for a in facts.authenticators}
     if any(e.authenticator is not None and e.authenticator not in active for e in flow.evidence):
         return steps.close(flow, event, facts, Reason.INVALID_HANDLE)
-    flow = replace(flow, demand=flow.demand or event.demand or NOTHING_DEMANDED)
+    demand = flow.demand or event.demand or NOTHING_DEMANDED
+    flow = replace(flow, demand=demand)
     decision = judge(flow, client, facts)
-    if decision.outcome != "allow" or flow.demand is None:
-        return planned(flow, event, client, facts)
+    if decision.outcome != "allow":
+        return planned(flow, event, decision, facts)
     grant, refresh = grants.open_grant(
         grant_id=facts.entropy.take("grant", 16),
         secret=facts.entropy.take("refresh", 32),
         subject=subject,
         client=client,
-        demand=flow.demand,
+        demand=demand,
         evidence=flow.evidence,
         tenant=facts.directory.tenant,
         now=facts.now,
@@ -410,7 +411,7 @@ def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
     ready = Ready(
         subject=subject,
         client=client,
-        demand=flow.demand,
+        demand=demand,
         assurance=assurance(flow.evidence),
         contexts=decision.acrs,
         grant=grant,
@@ -427,12 +428,12 @@ def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:
         case AwaitingChoice(part="second") | AwaitingProof(part="second"):
             decision = judge(flow, client, facts)
             if decision.outcome != "mfa":
-                return planned(flow, event, client, facts)
+                return planned(flow, event, decision, facts)
             return steps.shown(flow, second_factors(decision))
         case AwaitingEnrolment():
             decision = judge(flow, client, facts)
             if decision.outcome != "register":
-                return planned(flow, event, client, facts)
+                return planned(flow, event, decision, facts)
             if may_enrol(flow, client, facts).outcome != "allow":
                 return steps.no(flow, event, facts, Reason.ENROLMENT_BLOCKED)
             return steps.shown(flow, enrolments(decision, steps.sign_in_address(facts)))

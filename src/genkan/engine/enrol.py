@@ -40,7 +40,7 @@ def enrol(flow: Flow, event: Enrol, client: Client, facts: Facts) -> Step:
         return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
     decision = judge(flow, client, facts)
     if decision.outcome != "register":
-        return planned(flow, event, client, facts)
+        return planned(flow, event, decision, facts)
     kind = Kind.SMS_OTP if event.channel is Channel.SMS else Kind.EMAIL_OTP
     target = event.target
     expected = "phone" if kind is Kind.SMS_OTP else "email"
@@ -87,7 +87,7 @@ def enrolled(
         challenge.kind, challenge.target, steps.sign_in_address(facts)
     )
     if subject is None or decision.outcome != "register" or not is_open:
-        return planned(before, event, client, facts)
+        return planned(before, event, decision, facts)
     if may_enrol(before, client, facts).outcome != "allow":
         return steps.close(before, event, facts, Reason.ENROLMENT_BLOCKED)
     method = Authenticator(

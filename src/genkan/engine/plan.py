@@ -26,9 +26,20 @@ from genkan.engine.messages import (
     Web,
 )
 from genkan.identifiers import mask
-from genkan.model import Authenticator, Client, Demand, Evidence, Grant, Identifier, Kind, Purpose, Reason
+from genkan.model import (
+    DIRECTORY,
+    Authenticator,
+    Client,
+    Demand,
+    Evidence,
+    Grant,
+    Identifier,
+    Kind,
+    Purpose,
+    Reason,
+)
 from genkan.policy.decide import decide
-from genkan.policy.model import DIRECTORY, Context, Decision, Person
+from genkan.policy.model import Context, Decision, Person
 
 NOTHING_DEMANDED = Demand(scopes=("openid", "profile", "offline_access"), resource=DIRECTORY)
 """What a token request without `scope` is for: the directory resource (conditional-access 4.3)."""
@@ -104,7 +115,7 @@ def _context(
     )
 
 
-def plan(flow: Flow, decision: Decision) -> tuple[AnyStage, Reply]:
+def plan(flow: Flow, decision: Decision, address: Identifier | None) -> tuple[AnyStage, Reply]:
     """
     The stage that the decision leads to, and what the client hears.
 
@@ -119,7 +130,7 @@ def plan(flow: Flow, decision: Decision) -> tuple[AnyStage, Reply]:
         case "mfa":
             return _web("The app did not declare the capability mfa_required")
         case "register" if flow.offers.enrolment:
-            return AwaitingEnrolment(), enrolments(decision, None)
+            return AwaitingEnrolment(), enrolments(decision, address)
         case "register":
             return _web("The app did not declare the capability registration_required")
         case _:
@@ -151,13 +162,10 @@ def _web(because: str) -> tuple[AnyStage, Reply]:
     return Closed(outcome="web"), Web(because=because)
 
 
-def planned(flow: Flow, event: Event, client: Client, facts: Facts, *effects: Effect) -> Step:
+def planned(flow: Flow, event: Event, decision: Decision, facts: Facts, *effects: Effect) -> Step:
     """Go where policy leads; its trace goes into the audit row."""
-    decision = judge(flow, client, facts)
-    stage, reply = plan(flow, decision)
+    stage, reply = plan(flow, decision, steps.sign_in_address(facts))
     if isinstance(reply, Web | Refused):
         flow = replace(flow, stage=stage)
         return steps.kept(flow, event, facts, reply, *effects, policies=decision.trace)
-    if isinstance(stage, AwaitingEnrolment):
-        reply = enrolments(decision, facts.subject.email if facts.subject else None)
     return steps.go(flow, event, facts, stage, reply, *effects, policies=decision.trace)

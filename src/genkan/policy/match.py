@@ -14,8 +14,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from msgspec import Struct
 
+from genkan.model import DIRECTORY
 from genkan.policy.model import (
-    DIRECTORY,
     Condition,
     Conditions,
     Context,

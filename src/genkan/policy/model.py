@@ -29,9 +29,6 @@ from genkan.model import (
     Reason,
 )
 
-DIRECTORY = "00000002-0000-0000-c000-000000000000"
-"""The app id of the directory resource: the audience of a request for baseline scopes only."""
-
 STRENGTH = "authenticationStrength"
 """The word for a strength among the controls."""
 

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from genkan.model import DIRECTORY
 from genkan.policy.model import (
     AUTHENTICATION_CONTEXTS,
     BUILT_IN_STRENGTHS,
-    DIRECTORY,
     STRENGTH,
     Applications,
     AuthenticationFlows,

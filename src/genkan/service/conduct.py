@@ -110,20 +110,18 @@ class Conductor:
         handle = read_bookmark(ask.handle, self._keys.handle) if ask.handle is not None else None
         hashed = await self._hash_new_password(ask, handle)
         checked: Checked | None = None
-        answer = Answer(reply=Refused(reason=Reason.WRONG_PASSWORD))
         for _ in range(MAX_CHECKS):
             step = _Step(ask, signals, handle, self._keys, Entropy(os.urandom(32)), hashed, checked)
             answer = await self._store.run(step.needs(), step.decide)
             if step.delivers:
                 self._on_deliver()
-            if not isinstance(answer.reply, NeedCheck):
-                break
-            checked = await self._hashing.check(answer.reply)
-        if isinstance(answer.reply, NeedCheck):
-            return Answer(reply=Refused(reason=Reason.WRONG_PASSWORD))
-        if isinstance(answer.reply, Ready) and answer.now is not None:
-            return replace(answer, tokens=self._issuer.mint(answer.reply, answer.now))
-        return answer
+            if isinstance(answer.reply, NeedCheck):
+                checked = await self._hashing.check(answer.reply)
+                continue
+            if isinstance(answer.reply, Ready) and answer.now is not None:
+                return replace(answer, tokens=self._issuer.mint(answer.reply, answer.now))
+            return answer
+        return Answer(reply=Refused(reason=Reason.WRONG_PASSWORD))
 
     async def _hash_new_password(self, ask: Ask, handle: tuple[bytes, int] | None) -> Hashed | None:
         """Judge and hash a new password, where the request brings one that could count."""
@@ -203,10 +201,8 @@ class _Step:
             effects += step.effects
             flow = step.flow or flow
         lives = flow is not None and not isinstance(flow.stage, Closed)
-        if flow is found or (found is None and not lives):
-            kept = None
-        else:
-            kept = flow if not (found is None and isinstance(reply, Refused)) else None
+        comes_to_nothing = found is None and (not lives or isinstance(reply, Refused))
+        kept = None if flow is found or comes_to_nothing else flow
         self.delivers = any(isinstance(e, Deliver) for e in effects)
         handle = None
         if flow is not None and lives and not isinstance(reply, Refused | Web | Ready | NeedCheck):

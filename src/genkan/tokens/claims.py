@@ -16,9 +16,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from genkan.model import Assurance, Client, Demand, Evidence, Kind, Resource, Subject, Tenant
+from genkan.model import DIRECTORY, Assurance, Client, Demand, Evidence, Kind, Resource, Subject, Tenant
 from genkan.tokens import base64url
-from genkan.tokens.scopes import DIRECTORY, OIDC
+from genkan.tokens.scopes import OIDC
 
 VERSION = "2.0"
 """The shape of our tokens, as MSAL for mobile reads it (native-auth-v1 9.2)."""

@@ -15,13 +15,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from genkan.model import Client, Demand, Reason, Resource
+from genkan.model import DIRECTORY, Client, Demand, Reason, Resource
 
 OIDC = frozenset({"openid", "profile", "email", "offline_access"})
 ALWAYS_GRANTED = ("openid", "profile", "offline_access")
 """Every native grant has these, asked for or not: MSAL insists on what they bring (native-auth-v1 9.4)."""
-DIRECTORY = "00000002-0000-0000-c000-000000000000"
-"""The app id of the directory resource, the audience where no API is asked for (native-auth-v1 9.3)."""
 EVERY_SCOPE = ".default"
 """Stands for all scopes of a resource that the client is registered for."""
 

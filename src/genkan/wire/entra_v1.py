@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from genkan import identifiers
@@ -157,14 +158,15 @@ def read(request: Request, directory: Directory) -> Ask | Refused:
     return READERS[request.path](form, directory)
 
 
-def _read_initiate(form: Form, directory: Directory) -> Ask | Refused:
+def _read_start(purpose: Purpose, form: Form, directory: Directory) -> Ask | Refused:
+    """Begin a sign-in or a reset; both name the account alike."""
     offers = _offers(form)
     if isinstance(offers, Refused):
         return offers
     identifier = _sign_in_name(form.get("username", ""))
     if identifier is None:
         return Refused(reason=Reason.IDENTIFIER_MALFORMED)
-    return _begin(form, Purpose.SIGN_IN, offers, Identify(identifier=identifier))
+    return _begin(form, purpose, offers, Identify(identifier=identifier))
 
 
 def _read_signup_start(form: Form, directory: Directory) -> Ask | Refused:
@@ -198,22 +200,17 @@ def _begin(form: Form, purpose: Purpose, offers: Offers, identify: Identify) -> 
     )
 
 
-def _read_challenge(form: Form, directory: Directory) -> Ask | Refused:
+def _read_challenge(path: str, form: Form, directory: Directory) -> Ask | Refused:
+    """Ask for a challenge. A list of challenge types must be right wherever it is sent; only a sign-in goes by it."""
     offers = _offers(form) if form.get("challenge_type") else None
     if isinstance(offers, Refused):
         return offers
-    return _ask(form, CHALLENGE, "", Choose(method=form.get("id") or None, offers=offers))
+    choose = Choose(method=form.get("id") or None, offers=offers) if path == CHALLENGE else Choose()
+    return _ask(form, path, "", choose)
 
 
-def _read_signup_challenge(form: Form, directory: Directory) -> Ask | Refused:
-    offers = _offers(form) if form.get("challenge_type") else None
-    if isinstance(offers, Refused):
-        return offers
-    return _ask(form, SIGNUP_CHALLENGE, "", Choose())
-
-
-def _read_introspect(form: Form, directory: Directory) -> Ask | Refused:
-    return _ask(form, INTROSPECT, "", Look())
+def _read_look(path: str, form: Form, directory: Directory) -> Ask | Refused:
+    return _ask(form, path, "", Look())
 
 
 def _read_token(form: Form, directory: Directory) -> Ask | Refused:
@@ -272,23 +269,6 @@ def _read_signup_continue(form: Form, directory: Directory) -> Ask | Refused:
             return Refused(reason=Reason.UNKNOWN_GRANT_TYPE)
 
 
-def _read_reset_start(form: Form, directory: Directory) -> Ask | Refused:
-    offers = _offers(form)
-    if isinstance(offers, Refused):
-        return offers
-    identifier = _sign_in_name(form.get("username", ""))
-    if identifier is None:
-        return Refused(reason=Reason.IDENTIFIER_MALFORMED)
-    return _begin(form, Purpose.RESET_PASSWORD, offers, Identify(identifier=identifier))
-
-
-def _read_reset_challenge(form: Form, directory: Directory) -> Ask | Refused:
-    offers = _offers(form) if form.get("challenge_type") else None
-    if isinstance(offers, Refused):
-        return offers
-    return _ask(form, RESET_CHALLENGE, "", Choose())
-
-
 def _read_reset_continue(form: Form, directory: Directory) -> Ask | Refused:
     match form.get("grant_type", ""):
         case "":
@@ -303,14 +283,6 @@ def _read_reset_submit(form: Form, directory: Directory) -> Ask | Refused:
     if not form.get("new_password"):
         return Refused(reason=Reason.PARAMETER_MISSING, detail="new_password")
     return _ask(form, RESET_SUBMIT, "", SetPassword(password=Secret(form["new_password"])))
-
-
-def _read_reset_poll(form: Form, directory: Directory) -> Ask | Refused:
-    return _ask(form, RESET_POLL, "", Look())
-
-
-def _read_register_introspect(form: Form, directory: Directory) -> Ask | Refused:
-    return _ask(form, REGISTER_INTROSPECT, "", Look())
 
 
 def _read_register_challenge(form: Form, directory: Directory) -> Ask | Refused:
@@ -342,19 +314,19 @@ def _read_register_continue(form: Form, directory: Directory) -> Ask | Refused:
 
 
 READERS: Mapping[str, Callable[[Form, Directory], Ask | Refused]] = {
-    INITIATE: _read_initiate,
-    CHALLENGE: _read_challenge,
-    INTROSPECT: _read_introspect,
+    INITIATE: partial(_read_start, Purpose.SIGN_IN),
+    CHALLENGE: partial(_read_challenge, CHALLENGE),
+    INTROSPECT: partial(_read_look, INTROSPECT),
     TOKEN: _read_token,
     SIGNUP_START: _read_signup_start,
-    SIGNUP_CHALLENGE: _read_signup_challenge,
+    SIGNUP_CHALLENGE: partial(_read_challenge, SIGNUP_CHALLENGE),
     SIGNUP_CONTINUE: _read_signup_continue,
-    RESET_START: _read_reset_start,
-    RESET_CHALLENGE: _read_reset_challenge,
+    RESET_START: partial(_read_start, Purpose.RESET_PASSWORD),
+    RESET_CHALLENGE: partial(_read_challenge, RESET_CHALLENGE),
     RESET_CONTINUE: _read_reset_continue,
     RESET_SUBMIT: _read_reset_submit,
-    RESET_POLL: _read_reset_poll,
-    REGISTER_INTROSPECT: _read_register_introspect,
+    RESET_POLL: partial(_read_look, RESET_POLL),
+    REGISTER_INTROSPECT: partial(_read_look, REGISTER_INTROSPECT),
     REGISTER_CHALLENGE: _read_register_challenge,
     REGISTER_CONTINUE: _read_register_continue,
 }

@@ -137,41 +137,34 @@ class App:
         method: str = scope["method"]
         raw: str = scope["path"]
         path = "/" + "/".join([part for part in raw.lower().split("/") if part])
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        query = scope["query_string"].decode("latin-1")
+        request = Request(
+            method=method,
+            path=path,
+            query=scope["query_string"].decode("latin-1"),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            address=self._address(scope),
+        )
         if path in self._page_paths:
-            await self._serve_page(path, method, headers, query, scope, receive, send)
-            return
-        if path.startswith("/static/") and method in ("GET", "HEAD"):
+            await self._serve_page(request, receive, send)
+        elif path.startswith("/static/") and method in ("GET", "HEAD"):
             found = self._static(path.removeprefix("/static/"))
             await _send(send, found or _plain(404, "not_found", "There is no such file."), method == "HEAD")
-            return
-        await self._serve_tenant(path, method, headers, query, scope, receive, send)
+        else:
+            await self._serve_tenant(request, receive, send)
 
-    async def _serve_page(
-        self,
-        path: str,
-        method: str,
-        headers: dict[str, str],
-        query: str,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _serve_page(self, request: Request, receive: Receive, send: Send) -> None:
+        method, path = request.method, request.path
         page = self._pages.get(("GET" if method == "HEAD" else method, path))
         if page is None:
             allowed = ", ".join(sorted(m for m, p in self._pages if p == path))
             await _send(send, _plain(405, "method_not_allowed", f"Use {allowed} here.", ("allow", allowed)))
             return
-        body = await _body(headers, receive)
+        body = await _body(request.headers, receive)
         if body is None:
             await _send(send, _plain(413, "too_large", "The body is too large."))
             return
-        request = Request(
-            method=method, path=path, query=query, headers=headers, body=body, address=self._address(scope)
-        )
         try:
-            response = await page(request)
+            response = await page(replace(request, body=body))
         except Exception:  # noqa: BLE001 - a fault is an answer too, and never a traceback
             log.exception("http.fault", extra={"path": path})
             response = _plain(500, "server_error", "Something broke on our side; see the log.")
@@ -180,39 +173,23 @@ class App:
         else:
             await _send(send, response, method == "HEAD")
 
-    async def _serve_tenant(
-        self,
-        path: str,
-        method: str,
-        headers: dict[str, str],
-        query: str,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _serve_tenant(self, request: Request, receive: Receive, send: Send) -> None:
         """Everything under a tenant: find it, answer CORS, read, ask, write."""
+        method, path, headers = request.method, request.path, request.headers
         _, name, *rest = path.split("/", 2)
         tenant = self._tenants.get(name)
         endpoint = "/" + (rest[0] if rest else "")
         if tenant is None and self._only is not None and path in METHODS:
             tenant, endpoint = self._only, path
-        request = Request(
-            method=method,
+        request = replace(
+            request,
             path=endpoint,
-            query=query,
-            headers=headers,
-            address=self._address(scope),
-            correlation_id=_correlation_id(headers, query),
+            correlation_id=_correlation_id(headers, request.query),
             trace_id=next(_trace_ids),
         )
         allowed = METHODS.get(endpoint)
-        if allowed is None and tenant is None and path not in METHODS:
-            # Neither a tenant nor anything else: which of the two was meant shows in the rest of the path.
-            response = (
-                entra_v1_words.write_refused(request, Refused(reason=Reason.UNKNOWN_TENANT), self._clock())
-                if endpoint != "/"
-                else _plain(404, "not_found", "There is nothing here.")
-            )
+        if tenant is None and endpoint == "/":
+            response = _plain(404, "not_found", "There is nothing here.")
         elif tenant is None:
             response = entra_v1_words.write_refused(
                 request, Refused(reason=Reason.UNKNOWN_TENANT), self._clock()
