@@ -27,6 +27,8 @@ def our_text_files() -> Iterator[tuple[Path, str]]:
         folders[:] = [name for name in folders if name not in MADE_BY_TOOLS and not name.endswith("_cache")]
         for name in names:
             path = Path(folder, name)
+            if name == ".git":  # Of a second working tree: it says where the first one is.
+                continue
             try:
                 yield path.relative_to(ROOT), path.read_text(encoding="utf-8")
             except UnicodeDecodeError:

@@ -26,6 +26,10 @@ class Secret(Struct, frozen=True):
         return "Secret(…)"
 
 
+RiskLevel = Literal["none", "low", "medium", "high", "hidden"]
+"""How likely it is that somebody else is at work; `hidden`: nobody has looked (conditional-access 4.4)."""
+
+
 class Kind(StrEnum):
     """A kind of authenticator (SP 800-63B); each has one file in `factors/`."""
 
@@ -138,6 +142,35 @@ class Identifier(Struct, frozen=True):
         return f"{self.kind}:{self.key}"
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """Where an address seems to be, as far as anybody knows."""
+
+    country: str | None = None
+    """Two upper-case letters (ISO 3166-1)."""
+    latitude: float | None = None
+    """Degrees north."""
+    longitude: float | None = None
+    """Degrees east."""
+
+
+class Risk(Struct, frozen=True, kw_only=True):
+    """How an attempt looks to the server, and why. Each reason is a word of Graph's `riskEventType`."""
+
+    level: RiskLevel = "hidden"
+    reasons: tuple[str, ...] = ()
+
+
+class AccountRisk(Struct, frozen=True, kw_only=True):
+    """How an account looks, and what became of it (Graph's `riskyUser`)."""
+
+    level: RiskLevel = "hidden"
+    state: Literal["none", "confirmedSafe", "remediated", "dismissed", "atRisk", "confirmedCompromised"] = (
+        "none"
+    )
+    detail: str = "none"
+    updated_at: datetime | None = None
+
+
 class Subject(Struct, frozen=True, kw_only=True):
     """A person with an account."""
 
@@ -146,6 +179,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     status: Literal["active", "disabled"] = "active"
     must_change_password: bool = False
     attributes: dict[str, Scalar] = field(default_factory=dict)
+    risk: AccountRisk = field(default_factory=AccountRisk)
     epoch: int = 0
     """Grows when every session must end; a grant of an older epoch is dead (OTP-22, TOK-05)."""
     created_at: datetime
@@ -204,6 +238,16 @@ class Evidence(Struct, frozen=True, kw_only=True):
     at: datetime
     part: Literal["first", "second", "verified"]
     """The role it played. `verified`: an address proven at sign-up or reset; a method just enrolled is `second`."""
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """A proof that was tried, as logs tell it."""
+
+    kind: Kind
+    part: Literal["first", "second", "verified"]
+    at: datetime
+    succeeded: bool
+    authenticator: str | None = None
 
 
 class Assurance(Struct, frozen=True, kw_only=True):
@@ -319,6 +363,8 @@ class Resource(Struct, frozen=True, kw_only=True):
     name: str
     uri: str
     scopes: tuple[str, ...]
+    wants_contexts: bool = False
+    """Its tokens name authentication contexts already satisfied, unasked (the optional claim `acrs`)."""
 
 
 class MethodSettings(Struct, frozen=True, kw_only=True):
@@ -341,6 +387,14 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """Further names that lead here, lower case, as `dev.onmicrosoft.com`."""
     enumeration: Literal["compat", "uniform"] = "compat"
     """`compat` tells whether an account exists, as the wire's clients expect; `uniform` never does (ENUM-01)."""
+    security_defaults: bool = False
+    """Whoever holds an administrator's role needs a second factor, and no policy may be enabled (12)."""
+    baseline_scopes: Literal["enforce", "legacy"] = "enforce"
+    """`legacy`: requests for baseline scopes only escape policies for all apps that exclude one (4.3)."""
+    register_when_methods_disabled: bool = False
+    """Methods that an administrator switched off do not keep their owner from registering another (6.2)."""
+    log_retention: timedelta = timedelta(days=30)
+    """How long the sign-in log is kept."""
     code_length: int = 8
     """Digits of a code, 6 at least (OTP-01)."""
     code_lifetime: timedelta = timedelta(minutes=5)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from genkan.engine import attributes, challenges, enrol, reset, sign_up, steps, strangers
+from genkan.engine import attributes, challenges, enrol, log, reset, sign_up, steps, strangers
 from genkan.engine.flow import (
     AnyStage,
     AwaitingAttributes,
@@ -62,7 +62,7 @@ from genkan.engine.plan import NOTHING_DEMANDED, enrolments, judge, may_enrol, p
 from genkan.engine.renew import renew
 from genkan.factors import otp
 from genkan.factors.interface import Right
-from genkan.model import Authenticator, Challenge, Client, Evidence, Kind, Purpose, Reason
+from genkan.model import Attempt, Authenticator, Challenge, Client, Evidence, Kind, Purpose, Reason
 from genkan.risk import rate
 from genkan.tokens import grants
 from genkan.tokens.claims import assurance
@@ -80,13 +80,28 @@ LAWFUL: dict[type[AnyStage], frozenset[type[Event]]] = {
 """What may follow what. Whatever is not in the row is refused as out of turn; the functions below refine it by part."""
 
 
+PARTS: dict[Part, Literal["first", "second", "verified"]] = {
+    "first": "first",
+    "second": "second",
+    "verify": "verified",
+    "enrol": "second",
+}
+"""The role that a right proof plays, by the part of the flow that it was asked in."""
+
+
 def advance(flow: Flow | None, event: Event, facts: Facts) -> Step:
     """
-    The flow as it is after the event, what the client hears, and what must last.
+    The flow as it is after the event, what the client hears, and what must last: the logs among it.
 
     `flow` is None for `Begin` and `Renew`, and where the handle led nowhere.
     Refuses: what `LAWFUL` does not list, any other client's flow, an expired or closed one.
     """
+    step = _advance(flow, event, facts)
+    entry = log.entry(flow, event, facts, step)
+    return step if entry is None else replace(step, effects=(*step.effects, entry))
+
+
+def _advance(flow: Flow | None, event: Event, facts: Facts) -> Step:
     client = facts.client
     if client is None:
         return steps.no(flow, event, facts, Reason.UNKNOWN_CLIENT)
@@ -312,12 +327,24 @@ def _prove_password(
 
 def _wrong(flow: Flow, event: Event, client: Client, facts: Facts, reason: Reason, *effects: Effect) -> Step:
     """One try less. At the limit the flow is over, and even the right answer comes too late (OTP-05, OTP-15)."""
-    flow = replace(flow, failures=flow.failures + 1)
+    flow = replace(flow, failures=flow.failures + 1, misses=(*flow.misses, _miss(flow, facts)))
     if flow.failures >= facts.directory.tenant.tries_per_step:
         told = _warn_owner(flow, client, facts)
         flow = replace(flow, stage=Closed(outcome=Reason.TRIES_EXHAUSTED))
         effects = (*effects, *told)
     return steps.kept(flow, event, facts, Refused(reason=reason), *effects)
+
+
+def _miss(flow: Flow, facts: Facts) -> Attempt:
+    stage = flow.stage
+    assert isinstance(stage, AwaitingProof)  # noqa: S101 - only proofs are wrong
+    return Attempt(
+        kind=stage.challenge.kind,
+        part=PARTS[stage.part],
+        at=facts.now,
+        succeeded=False,
+        authenticator=stage.challenge.authenticator,
+    )
 
 
 def _warn_owner(flow: Flow, client: Client, facts: Facts) -> list[Deliver]:
@@ -342,13 +369,7 @@ def _right(
     if unfit is not None:
         return steps.close(flow, event, facts, unfit)
     signs_up_by_code = flow.purpose is Purpose.SIGN_UP and client.user_flow.first_factor is Kind.EMAIL_OTP
-    role: Literal["first", "second", "verified"] = (
-        "first"
-        if part == "first" or (part == "verify" and signs_up_by_code)
-        else "verified"
-        if part == "verify"
-        else "second"
-    )
+    role = "first" if part == "verify" and signs_up_by_code else PARTS[part]
     proven = Evidence(
         kind=challenge.kind,
         authenticator=authenticator.id if authenticator else None,
@@ -419,7 +440,7 @@ def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
         token_id=facts.entropy.guid("token"),
     )
     flow = replace(flow, stage=Closed(outcome="issued"))
-    return steps.kept(flow, event, facts, ready, PutGrant(grant), policies=decision.trace)
+    return steps.kept(flow, event, facts, ready, PutGrant(grant), decision=decision)
 
 
 def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:

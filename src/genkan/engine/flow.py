@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from genkan.model import Challenge, Demand, Evidence, Identifier, Kind, Purpose, Scalar, Secret
+from genkan.model import Attempt, Challenge, Demand, Evidence, Identifier, Kind, Purpose, Scalar, Secret
 
 Part = Literal["first", "second", "verify", "enrol"]
 """Which part of a flow a proof is for: the first or second factor, the address of a sign-up or reset, a new method."""
@@ -109,6 +109,8 @@ class Flow(Struct, frozen=True, kw_only=True):
     demand: Demand | None = None
     """Set by the first token request whose proof was right, and kept (native-auth-v1 D26)."""
     evidence: tuple[Evidence, ...] = ()
+    misses: tuple[Attempt, ...] = ()
+    """Proofs that were wrong, for the sign-in log."""
     enrolled: bool = False
     """A method was registered in this flow: its proof is the second factor (conditional-access 6.2)."""
     attributes: dict[str, Scalar] = field(default_factory=dict)
@@ -126,8 +128,19 @@ class Flow(Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
     @property
+    def guid(self) -> str:
+        """Its id as logs show it."""
+        return guid(self.id)
+
+    @property
     def first_factor(self) -> Kind | None:
         return next((e.kind for e in self.evidence if e.part == "first"), None)
+
+
+def guid(raw: bytes) -> str:
+    """16 bytes, written as a GUID."""
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 # The bookmark: what a client holds of a flow. -------------------------------------------------------

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from genkan.engine.flow import Flow, Offers
+from genkan.engine.flow import Flow, Offers, guid
 from genkan.model import (
     Assurance,
+    Attempt,
     Attribute,
     Authenticator,
     Channel,
@@ -26,15 +27,24 @@ from genkan.model import (
     Kind,
     Message,
     MethodSettings,
+    Place,
     Purpose,
     Reason,
     Resource,
+    Risk,
     Scalar,
     Secret,
     Subject,
     Tenant,
 )
-from genkan.policy.model import Policy
+from genkan.policy.model import (
+    Applied,
+    AuthenticationContext,
+    Decision,
+    NamedLocation,
+    Policy,
+    Strength,
+)
 
 # Events: what the client may say. -------------------------------------------------------------------
 
@@ -294,7 +304,57 @@ class Record(Struct, frozen=True, kw_only=True):
     """What explains the step: the kind of proof, the policy trace."""
 
 
-Effect = PutSubject | PutAuthenticator | PutGrant | RevokeGrants | Deliver | Count | Record
+class SignIn(Struct, frozen=True, kw_only=True):
+    """
+    The sign-in log's entry for one flow, or for one refresh. Written anew, under the same id, as the flow goes on.
+
+    Carries no secret and no address of a person; that of the client's network stands here alone (LOG-01).
+    Source: conditional-access 14.
+    """
+
+    id: str
+    at: datetime
+    """When it began."""
+    correlation_id: str
+    subject: str | None
+    """None: nobody's name was given."""
+    name: str = ""
+    """The person's display name."""
+    client: str
+    client_name: str
+    resource: str
+    scopes: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = ()
+    """Authentication contexts asked for."""
+    purpose: Purpose
+    interactive: bool
+    """False: a refresh."""
+    outcome: Literal["issued", "allow", "mfa", "register", "web", "refused"]
+    """How it stands: tokens were issued, or may be; what the person is asked for; or that it is over."""
+    reason: Reason | None = None
+    """Why it was refused."""
+    because: str = ""
+    """What policy said, in a sentence."""
+    steps: tuple[Attempt, ...] = ()
+    requires_mfa: bool = False
+    policies: tuple[Applied, ...] = ()
+    """Empty while no first factor has been proven."""
+    address: str = ""
+    place: Place = field(default_factory=Place)
+    client_app: str = ""
+    platform: str = ""
+    risk: Risk = field(default_factory=Risk)
+    account_risk: str = "hidden"
+
+
+class LogSignIn(Struct, frozen=True):
+    """Put an entry into the sign-in log, in the place of the one with the same id."""
+
+    entry: SignIn
+    keep_until: datetime
+
+
+Effect = PutSubject | PutAuthenticator | PutGrant | RevokeGrants | Deliver | Count | Record | LogSignIn
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -303,6 +363,8 @@ class Step(Struct, frozen=True, kw_only=True):
     flow: Flow | None
     reply: Reply
     effects: tuple[Effect, ...] = ()
+    decision: Decision | None = None
+    """What policy said, where it was asked: for the logs."""
 
 
 # Facts: all the engine may know. --------------------------------------------------------------------
@@ -316,6 +378,10 @@ class Directory(Struct, frozen=True, kw_only=True):
     resources: Mapping[str, Resource] = field(default_factory=dict)
     policies: tuple[Policy, ...] = ()
     methods: Mapping[Kind, MethodSettings] = field(default_factory=dict)
+    locations: Mapping[str, NamedLocation] = field(default_factory=dict)
+    strengths: Mapping[str, Strength] = field(default_factory=dict)
+    """The tenant's own; the built-in ones are everywhere."""
+    contexts: Mapping[str, AuthenticationContext] = field(default_factory=dict)
     revision: int = 0
 
 
@@ -323,6 +389,7 @@ class Signals(Struct, frozen=True, kw_only=True):
     """What the server knows of the request beside its words."""
 
     address: str = ""
+    place: Place = field(default_factory=Place)
     origin: str | None = None
     """The web origin that the request came from, when a browser sent one (BRW-03)."""
     client_app: Literal["browser", "mobileAppsAndDesktopClients", "other"] = "mobileAppsAndDesktopClients"
@@ -351,8 +418,7 @@ class Entropy(Struct, frozen=True):
         raw = bytearray(self.take(label, 16))
         raw[6] = raw[6] & 0x0F | 0x40
         raw[8] = raw[8] & 0x3F | 0x80
-        text = raw.hex()
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        return guid(bytes(raw))
 
     def digits(self, label: str, length: int) -> str:
         """A uniform decimal code: draws outside the largest whole multiple are thrown away (OTP-01)."""
@@ -398,6 +464,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     histories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """The limits this step may spend from (`advance.limits`)."""
     signals: Signals = field(default_factory=Signals)
+    risk: Risk = field(default_factory=Risk)
+    """Of this attempt."""
     entropy: Entropy
     code_key: bytes
     """The tenant's key for the digests of codes."""

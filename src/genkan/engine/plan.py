@@ -39,7 +39,7 @@ from genkan.model import (
     Reason,
 )
 from genkan.policy.decide import decide
-from genkan.policy.model import Context, Decision, Person
+from genkan.policy.model import Context, Decision, Person, Settings
 
 NOTHING_DEMANDED = Demand(scopes=("openid", "profile", "offline_access"), resource=DIRECTORY)
 """What a token request without `scope` is for: the directory resource (conditional-access 4.3)."""
@@ -89,12 +89,14 @@ def _context(
     enrolled: bool = False,
 ) -> Context:
     """What policy may know. The client's capabilities are not in it."""
-    subject = facts.subject
+    subject, directory = facts.subject, facts.directory
+    tenant, resource = directory.tenant, directory.resources.get(demand.resource)
     person = None
     if subject is not None:
         person = Person(
             id=subject.id,
             groups=facts.groups,
+            risk=subject.risk.level,
             created_at=subject.created_at,
             sign_in_place=subject.email.place if subject.email else None,
         )
@@ -108,10 +110,20 @@ def _context(
         evidence=evidence,
         enrolled=enrolled,
         authenticators=facts.authenticators,
-        methods=facts.directory.methods,
+        methods=directory.methods,
         client_app=facts.signals.client_app,
         platform=facts.signals.platform,
         address=facts.signals.address,
+        country=facts.signals.place.country,
+        sign_in_risk=facts.risk.level,
+        locations=directory.locations,
+        strengths=directory.strengths,
+        security_defaults=tenant.security_defaults,
+        wants_acrs=resource is not None and resource.wants_contexts,
+        settings=Settings(
+            baseline_scopes=tenant.baseline_scopes,
+            jit_when_methods_disabled=tenant.register_when_methods_disabled,
+        ),
     )
 
 
@@ -167,5 +179,5 @@ def planned(flow: Flow, event: Event, decision: Decision, facts: Facts, *effects
     stage, reply = plan(flow, decision, steps.sign_in_address(facts))
     if isinstance(reply, Web | Refused):
         flow = replace(flow, stage=stage)
-        return steps.kept(flow, event, facts, reply, *effects, policies=decision.trace)
-    return steps.go(flow, event, facts, stage, reply, *effects, policies=decision.trace)
+        return steps.kept(flow, event, facts, reply, *effects, decision=decision)
+    return steps.go(flow, event, facts, stage, reply, *effects, decision=decision)

@@ -6,13 +6,13 @@ Source: native-auth-v1 4.4; TOK-05 to TOK-08, CA-07.
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec.structs import replace
 
 from genkan.engine.messages import Effect, Facts, PutGrant, Ready, Record, Refused, Renew, Step
 from genkan.engine.plan import judge_grant
+from genkan.engine.steps import applied
 from genkan.model import Client, Reason
+from genkan.policy.model import Decision
 from genkan.tokens import grants, scopes
 from genkan.tokens.claims import assurance
 
@@ -53,7 +53,7 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
         reason = decision.reason or Reason.FACTOR_REQUIRED
         if reason is Reason.PASSWORD_MUST_CHANGE:
             reason = Reason.GRANT_NEEDS_NEW_PASSWORD
-        return _not_renewed(client, facts, reason, policies=decision.trace)
+        return _not_renewed(client, facts, reason, decision=decision)
     ready = Ready(
         subject=subject,
         client=client,
@@ -64,23 +64,25 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
         refresh=redeemed.refresh,
         token_id=facts.entropy.guid("token"),
     )
-    effects: list[Effect] = [_renewal(client, facts, "ready", "", {"policies": decision.trace})]
+    effects: list[Effect] = [_renewal(client, facts, "ready", "", decision)]
     if isinstance(redeemed, grants.Redeemed):
         effects.append(PutGrant(redeemed.grant))
-    return Step(flow=None, reply=ready, effects=tuple(effects))
+    return Step(flow=None, reply=ready, effects=tuple(effects), decision=decision)
 
 
-def _not_renewed(client: Client, facts: Facts, reason: Reason, *effects: Effect, **detail: Any) -> Step:
-    record = () if facts.grant is None else (_renewal(client, facts, "refused", reason, detail),)
-    return Step(flow=None, reply=Refused(reason=reason), effects=(*effects, *record))
+def _not_renewed(
+    client: Client, facts: Facts, reason: Reason, *effects: Effect, decision: Decision | None = None
+) -> Step:
+    record = () if facts.grant is None else (_renewal(client, facts, "refused", reason, decision),)
+    return Step(flow=None, reply=Refused(reason=reason), effects=(*effects, *record), decision=decision)
 
 
-def _renewal(client: Client, facts: Facts, outcome: str, reason: str, detail: dict[str, Any]) -> Record:
+def _renewal(client: Client, facts: Facts, outcome: str, reason: str, decision: Decision | None) -> Record:
     return Record(
         action=f"session:renew:{outcome}",
         reason=reason,
         subject=facts.grant.subject if facts.grant else None,
         client=client.id,
         correlation_id=facts.signals.correlation_id,
-        detail=detail,
+        detail={} if decision is None else {"policies": applied(decision)},
     )

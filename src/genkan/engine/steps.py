@@ -15,18 +15,27 @@ from genkan import identifiers
 from genkan.engine.flow import AnyStage, Closed, Flow
 from genkan.engine.messages import Deliver, Effect, Event, Facts, Record, Refused, Reply, Step, Web
 from genkan.model import Channel, Client, Evidence, Identifier, Message, Purpose, Reason, Subject
+from genkan.policy.model import Applied, Decision
+
+NOT_ABOUT_IT = frozenset({"notApplied", "notEnabled", "reportOnlyNotApplied"})
 
 NOTICE_LIFETIME = timedelta(days=3)
 """A notice to the owner is worth sending this long."""
 
 
 def go(
-    flow: Flow, event: Event, facts: Facts, stage: AnyStage, reply: Reply, *effects: Effect, **detail: Any
+    flow: Flow,
+    event: Event,
+    facts: Facts,
+    stage: AnyStage,
+    reply: Reply,
+    *effects: Effect,
+    decision: Decision | None = None,
+    **detail: Any,
 ) -> Step:
     """The flow goes on to `stage`, and its idle time starts again (FLOW-16)."""
-    return kept(
-        replace(flow, stage=stage, expires_at=idle_end(flow, facts)), event, facts, reply, *effects, **detail
-    )
+    flow = replace(flow, stage=stage, expires_at=idle_end(flow, facts))
+    return kept(flow, event, facts, reply, *effects, decision=decision, **detail)
 
 
 def idle_end(flow: Flow, facts: Facts) -> datetime:
@@ -35,9 +44,25 @@ def idle_end(flow: Flow, facts: Facts) -> datetime:
     return min(facts.now + tenant.flow_idle, flow.created_at + tenant.flow_lifetime)
 
 
-def kept(flow: Flow, event: Event, facts: Facts, reply: Reply, *effects: Effect, **detail: Any) -> Step:
-    """The flow is written as it is, with what the step did."""
-    return Step(flow=flow, reply=reply, effects=(*effects, _record(flow, event, facts, reply, detail)))
+def kept(
+    flow: Flow,
+    event: Event,
+    facts: Facts,
+    reply: Reply,
+    *effects: Effect,
+    decision: Decision | None = None,
+    **detail: Any,
+) -> Step:
+    """The flow is written as it is, with what the step did. Of policies the audit row names those that applied."""
+    if decision is not None:
+        detail["policies"] = applied(decision)
+    record = _record(flow, event, facts, reply, detail)
+    return Step(flow=flow, reply=reply, effects=(*effects, record), decision=decision)
+
+
+def applied(decision: Decision) -> list[Applied]:
+    """The entries of the policies that were about this; all of them stand in the sign-in log."""
+    return [entry for entry in decision.trace if entry.result not in NOT_ABOUT_IT]
 
 
 def close(flow: Flow, event: Event, facts: Facts, reason: Reason) -> Step:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from msgspec import Struct, field
 
 from genkan.engine.flow import Flow
-from genkan.engine.messages import Directory, Effect, Record
+from genkan.engine.messages import Directory, Effect, Record, SignIn
 from genkan.model import Authenticator, Grant, Message, Subject
 
 T = TypeVar("T")
@@ -84,6 +84,22 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     message: Message
     attempts: int
     """Which attempt this is, counting from 1."""
+
+
+class SignInQuery(Struct, frozen=True, kw_only=True):
+    """Which entries of the sign-in log; a member that is None asks nothing."""
+
+    id: str | None = None
+    correlation_id: str | None = None
+    subject: str | None = None
+    client: str | None = None
+    interactive: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    """Before this time."""
+    before: SignIn | None = None
+    """The last entry of the page before."""
+    limit: int = 100
 
 
 class Audited(Struct, frozen=True, kw_only=True):

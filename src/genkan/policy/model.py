@@ -27,6 +27,7 @@ from genkan.model import (
     MethodSettings,
     Purpose,
     Reason,
+    RiskLevel,
 )
 
 STRENGTH = "authenticationStrength"
@@ -60,7 +61,6 @@ ClientAppType = Literal[
     "all", "browser", "mobileAppsAndDesktopClients", "exchangeActiveSync", "easSupported", "other"
 ]
 PolicyPlatform = Literal["all", "android", "iOS", "windows", "windowsPhone", "macOS", "linux"]
-RiskLevel = Literal["none", "low", "medium", "high", "hidden"]
 Control = Literal[
     "block",
     "mfa",
@@ -433,6 +433,16 @@ class CountryLocation(
 NamedLocation = IpLocation | CountryLocation
 
 
+class AuthenticationContext(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A name by which APIs ask for more (section 7)."""
+
+    id: str
+    """`c1` to `c99`."""
+    display_name: str = ""
+    description: str = ""
+    is_available: bool = True
+
+
 # What a decision is made from. -----------------------------------------------------------------------
 
 
@@ -519,8 +529,8 @@ Result = Literal[
 ]
 
 
-class Applied(Struct, frozen=True):
-    """What became of one policy (section 14)."""
+class Applied(Struct, frozen=True, array_like=True):
+    """What became of one policy (section 14). A list where it is kept: a log holds one for every policy."""
 
     policy: str
     name: str

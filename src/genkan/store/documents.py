@@ -14,10 +14,27 @@ import msgspec
 from genkan.engine.messages import Directory
 from genkan.engine.transaction import Conflict
 from genkan.model import Client, Kind, MethodSettings, Resource, Tenant
-from genkan.policy.model import Policy
+from genkan.policy.model import (
+    AuthenticationContext,
+    CountryLocation,
+    IpLocation,
+    NamedLocation,
+    Policy,
+    Strength,
+)
 from genkan.store import sql
 
-Document: TypeAlias = Tenant | Client | Resource | Policy | tuple[Kind, MethodSettings]
+Document: TypeAlias = (
+    Tenant
+    | Client
+    | Resource
+    | Policy
+    | IpLocation
+    | CountryLocation
+    | Strength
+    | AuthenticationContext
+    | tuple[Kind, MethodSettings]
+)
 """One thing that is configured. The settings of a method know their kind only beside them."""
 
 Key: TypeAlias = tuple[str, str]
@@ -29,6 +46,9 @@ _tenant = msgspec.json.Decoder(Tenant).decode
 _resource = msgspec.json.Decoder(Resource).decode
 _policy = msgspec.json.Decoder(Policy).decode
 _method = msgspec.json.Decoder(MethodSettings).decode
+_location = msgspec.json.Decoder(NamedLocation).decode
+_strength = msgspec.json.Decoder(Strength).decode
+_context = msgspec.json.Decoder(AuthenticationContext).decode
 _client = msgspec.json.Decoder(Client).decode
 
 
@@ -56,6 +76,9 @@ def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Conf
         resources={name: _resource(body) for name, body in bodies.get("resource", {}).items()},
         policies=tuple(_policy(body) for body in bodies.get("policy", {}).values()),
         methods={Kind(name): _method(body) for name, body in bodies.get("method", {}).items()},
+        locations={name: _location(body) for name, body in bodies.get("location", {}).items()},
+        strengths={name: _strength(body) for name, body in bodies.get("strength", {}).items()},
+        contexts={name: _context(body) for name, body in bodies.get("context", {}).items()},
         revision=int(revision),
     )
     return Configuration(revision, directory, bool(has_groups))
@@ -116,6 +139,12 @@ def key_of(document: Document) -> Key:
             return "resource", document.id
         case Policy():
             return "policy", document.id
+        case IpLocation() | CountryLocation():
+            return "location", document.id
+        case Strength():
+            return "strength", document.id
+        case AuthenticationContext():
+            return "context", document.id
         case (kind, _):
             return "method", kind.value
 
@@ -126,3 +155,6 @@ def _documents(directory: Directory) -> Iterator[Document]:
     yield from directory.resources.values()
     yield from directory.policies
     yield from directory.methods.items()
+    yield from directory.locations.values()
+    yield from directory.strengths.values()
+    yield from directory.contexts.values()

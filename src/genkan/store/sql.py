@@ -19,13 +19,15 @@ from genkan.engine.messages import (
     Count,
     Deliver,
     Directory,
+    LogSignIn,
     PutAuthenticator,
     PutGrant,
     PutSubject,
     Record,
     RevokeGrants,
+    SignIn,
 )
-from genkan.engine.transaction import Audited, Change, Loaded, Needs
+from genkan.engine.transaction import Audited, Change, Loaded, Needs, SignInQuery
 from genkan.model import Authenticator, Grant, Message, Subject
 from genkan.store.sealing import Sealer
 
@@ -123,6 +125,12 @@ INSERT_AUDIT = Statement(
     "INSERT INTO audit (at, action, reason, subject, client, correlation_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
     appends=True,
 )
+REPLACE_SIGN_IN = Statement(
+    "INSERT INTO sign_in (id, at, correlation_id, subject, client, interactive, reason, keep_until, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET subject = excluded.subject, reason = excluded.reason, body = excluded.body",
+    appends=True,
+)
 
 # Everything else. ----------------------------------------------------------------------------------------------------
 
@@ -140,6 +148,7 @@ SWEEPS = (
     "DELETE FROM flow WHERE id IN (SELECT id FROM flow WHERE keep_until <= ? LIMIT ?)",
     "DELETE FROM refresh_grant WHERE id IN (SELECT id FROM refresh_grant WHERE keep_until <= ? LIMIT ?)",
     "DELETE FROM bucket WHERE name IN (SELECT name FROM bucket WHERE keep_until <= ? LIMIT ?)",
+    "DELETE FROM sign_in WHERE id IN (SELECT id FROM sign_in WHERE keep_until <= ? LIMIT ?)",
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE expires_at <= ? LIMIT ?)",
 )
 
@@ -176,6 +185,9 @@ SELECT seq, at, action, reason, subject, client, correlation_id, detail FROM aud
  WHERE correlation_id = ? AND seq > ? ORDER BY seq LIMIT ?
 """
 
+SIGN_INS = "SELECT body FROM sign_in WHERE {} ORDER BY at DESC, id DESC LIMIT ?"
+"""Newest first."""
+
 # In this order, so that nothing refers to a row that is gone. Keys and `meta` stay.
 WIPES = tuple(
     f"DELETE FROM {table}"  # noqa: S608
@@ -189,6 +201,7 @@ WIPES = tuple(
         "bucket",
         "outbox",
         "audit",
+        "sign_in",
         "document",
     )
 )
@@ -217,6 +230,7 @@ _subject = msgspec.json.Decoder(Subject).decode
 _authenticator = msgspec.json.Decoder(Authenticator).decode
 _grant = msgspec.json.Decoder(Grant).decode
 _history = msgspec.json.Decoder(tuple[int, ...]).decode
+_sign_in = msgspec.json.Decoder(SignIn).decode
 _detail = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -311,6 +325,8 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
         match effect:
             case Record():
                 yield INSERT_AUDIT, audit_row(effect, loaded.now)
+            case LogSignIn():
+                yield REPLACE_SIGN_IN, _sign_in_row(effect)
             case Count():
                 history = encode(effect.history).decode()
                 yield REPLACE_BUCKET, (effect.bucket, history, keep_until(effect.keep_until))
@@ -377,6 +393,44 @@ def audit_row(record: Record, now: datetime) -> Row:
         record.correlation_id,
         encode(record.detail).decode(),
     )
+
+
+def _sign_in_row(effect: LogSignIn) -> Row:
+    entry = effect.entry
+    return (
+        entry.id,
+        to_milliseconds(entry.at),
+        entry.correlation_id,
+        entry.subject,
+        entry.client,
+        int(entry.interactive),
+        entry.reason or "",
+        keep_until(effect.keep_until),
+        encode(entry).decode(),
+    )
+
+
+def sign_ins(execute: Execute, query: SignInQuery) -> tuple[SignIn, ...]:
+    """Return entries of the sign-in log, newest first."""
+    asked: dict[str, Row] = {}
+    for column, value in (
+        ("id = ?", query.id),
+        ("correlation_id = ?", query.correlation_id),
+        ("subject = ?", query.subject),
+        ("client = ?", query.client),
+        ("interactive = ?", None if query.interactive is None else int(query.interactive)),
+        ("at >= ?", None if query.since is None else to_milliseconds(query.since)),
+        ("at < ?", None if query.until is None else to_milliseconds(query.until)),
+    ):
+        if value is not None:
+            asked[column] = (value,)
+    if query.before is not None:
+        asked["(at, id) < (?, ?)"] = (to_milliseconds(query.before.at), query.before.id)
+    rows = execute(
+        SIGN_INS.format(" AND ".join(asked) or "TRUE"),
+        (*(value for values in asked.values() for value in values), query.limit),
+    )
+    return tuple(_sign_in(body) for (body,) in rows.fetchall())
 
 
 def audited(row: Row) -> Audited:

@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from genkan.engine.messages import Directory
-from genkan.engine.transaction import Audited, Decide, Loaded, Needs, Outgoing, StoreUnavailable
+from genkan.engine.messages import Directory, SignIn
+from genkan.engine.transaction import Audited, Decide, Loaded, Needs, Outgoing, SignInQuery, StoreUnavailable
 from genkan.store import documents, outbox, sql
 from genkan.store.batch import Batches
 from genkan.store.migrations import migrate
@@ -232,6 +232,10 @@ class SqliteStore:
             return tuple(sql.audited(row) for row in rows.fetchall())
 
         return self._read(load)
+
+    async def sign_ins(self, query: SignInQuery) -> tuple[SignIn, ...]:
+        """Return entries of the sign-in log, newest first."""
+        return self._read(lambda execute: sql.sign_ins(execute, query))
 
     async def wipe(self, seed: Directory | None = None) -> None:
         """Delete everything but signing keys and `meta`; put this directory in its place, all in one transaction."""

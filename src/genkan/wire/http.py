@@ -27,7 +27,7 @@ from genkan.engine.advance import is_origin_of
 from genkan.engine.messages import Directory, Refused, Signals
 from genkan.engine.transaction import StoreUnavailable
 from genkan.exchange import Request, Response, json_response
-from genkan.model import Reason
+from genkan.model import Place, Reason
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
 from genkan.tokens.keys import KeyRing
@@ -63,9 +63,17 @@ class TenantEdge:
     """One tenant as the edge sees it."""
 
     def __init__(
-        self, *, conduct: Conductor, ring: Callable[[], KeyRing], clock: Callable[[], datetime], base_url: str
+        self,
+        *,
+        conduct: Conductor,
+        ring: Callable[[], KeyRing],
+        clock: Callable[[], datetime],
+        base_url: str,
+        locate: Callable[[str], Place] = lambda _: Place(),
     ) -> None:
         self.conduct = conduct
+        self.locate = locate
+        """Where an address is; the answer must be at hand, for a request waits for it."""
         self.ring = ring
         self.clock = clock
         self.base_url = base_url
@@ -231,7 +239,7 @@ class App:
             ask = entra_v1.read(request, tenant.conduct.directory())
             if isinstance(ask, Refused):
                 return entra_v1_words.write_refused(request, ask, tenant.clock())
-            answer = await tenant.conduct(ask, _signals(request))
+            answer = await tenant.conduct(ask, _signals(request, tenant.locate))
             return entra_v1.write(request, answer, answer.now or tenant.clock())
         except StoreUnavailable:
             log.warning("store.unavailable", extra=_about(request))
@@ -335,7 +343,7 @@ def _platform(said: str) -> str:
     return next((name for word, name in _PLATFORMS if word in lowered), "unknown")
 
 
-def _signals(request: Request) -> Signals:
+def _signals(request: Request, locate: Callable[[str], Place]) -> Signals:
     """What the server knows beside the words. The platform is what the client says: good only to tighten."""
     headers = request.headers
     origin = headers.get("origin")
@@ -347,6 +355,7 @@ def _signals(request: Request) -> Signals:
     )
     return Signals(
         address=request.address,
+        place=locate(request.address),
         origin=origin,
         client_app=app,
         platform=_platform(said),

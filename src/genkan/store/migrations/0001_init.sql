@@ -93,7 +93,7 @@ CREATE TABLE audit (
 
 CREATE INDEX audit_correlation_id ON audit (correlation_id);
 
--- What an administrator configures: tenant, client, resource, policy, method.
+-- What an administrator configures: tenant, client, resource, policy, method, location, strength, context.
 CREATE TABLE document (
     kind TEXT NOT NULL,
     id TEXT NOT NULL,

@@ -1,0 +1,159 @@
+"""
+The sign-in log: one entry for each flow, written anew as it goes on, and one for each refresh.
+
+Source: conditional-access 14.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from genkan import identifiers
+from genkan.engine.messages import SignIn
+from genkan.engine.transaction import Needs, SignInQuery
+from genkan.model import DIRECTORY, Kind, Reason
+from genkan.policy.model import Applications, Conditions, GrantControls, Policy, Users
+from genkan.service import demo
+from tests.server import first_factor_by_code, newest
+from tests.wire import strict
+from tests.wire.journeys import (
+    OPENID,
+    account_by_password,
+    account_with_phone,
+    first_factor_by_password,
+    ids,
+    listed,
+    password_asked,
+    proven,
+    wrong,
+)
+from tests.wire.servers import World
+
+
+def logged(world: World, correlation_id: str) -> list[SignIn]:
+    """What the log says of a request, newest first."""
+    return list(world.run(world.store.sign_ins(SignInQuery(correlation_id=correlation_id))))
+
+
+def of(world: World, address: str) -> list[SignIn]:
+    """What the log says of a person, newest first."""
+    found = identifiers.email(address)
+    assert found is not None
+    subject = world.run(world.store.read(Needs(identifier=found.key))).subject
+    assert subject is not None
+    return list(world.run(world.store.sign_ins(SignInQuery(subject=subject.id))))
+
+
+@pytest.mark.proves("CAP-009")
+def test_one_entry_follows_a_sign_in_from_the_question_to_the_tokens(world: World) -> None:
+    address, number = account_with_phone(world)
+    before = len(of(world, address))
+
+    asked = first_factor_by_code(world, address, world.scope)
+
+    waiting, *_ = of(world, address)
+    assert len(of(world, address)) == before + 1
+    assert (waiting.outcome, waiting.reason, waiting.requires_mfa) == ("mfa", None, True)
+    assert [(a.policy, a.result) for a in waiting.policies] == [(demo.POLICY, "failure")]
+
+    method = listed(world, world.otp_app, asked.token)[0]["id"]
+    seen = ids(world, number)
+    sent = world.post(
+        strict.CHALLENGE, client_id=world.otp_app, continuation_token=asked.token, id=method
+    ).ok()
+    code = newest(world, number, "mfa", seen)
+    proven(world, world.otp_app, sent.token, "mfa_oob", wrong(code), world.scope)
+
+    failed, *_ = of(world, address)
+    assert (failed.outcome, failed.reason) == ("refused", Reason.WRONG_CODE)
+    assert [a.result for a in failed.policies] == ["failure"], "what policy asked for is still told"
+
+    proven(world, world.otp_app, sent.token, "mfa_oob", code, world.scope).ok()
+
+    done, *_ = of(world, address)
+    assert done.id == waiting.id
+    assert len(of(world, address)) == before + 1
+    assert (done.outcome, done.reason, done.resource) == ("issued", None, demo.API)
+    assert [(a.policy, a.result) for a in done.policies] == [(demo.POLICY, "success")]
+    assert [(s.kind, s.part, s.succeeded) for s in done.steps] == [
+        (Kind.EMAIL_OTP, "first", True),
+        (Kind.SMS_OTP, "second", False),
+        (Kind.SMS_OTP, "second", True),
+    ]
+
+
+@pytest.mark.proves("CAP-047")
+def test_a_wrong_password_is_an_entry_in_which_no_policy_was_asked(world: World) -> None:
+    address = account_by_password(world)
+    blocks = Policy(
+        id=str(uuid4()),
+        display_name="Nobody",
+        state="enabled",
+        conditions=Conditions(
+            applications=Applications(include_applications=("All",)), users=Users(include_users=("All",))
+        ),
+        grant_controls=GrantControls(operator="OR", built_in_controls=("block",)),
+    )
+    with world.changed(blocks):
+        asked = password_asked(world, address)
+        answer = proven(world, world.password_app, asked.token, "password", "not this one")
+        entry, *_ = of(world, address)
+
+    assert answer.error[2] == 50126
+    assert (entry.outcome, entry.reason, entry.policies) == ("refused", Reason.WRONG_PASSWORD, ())
+    assert [(s.kind, s.succeeded) for s in entry.steps] == [(Kind.PASSWORD, False)]
+
+
+def test_a_refresh_is_an_entry_of_its_own_that_nobody_took_part_in(world: World) -> None:
+    address = account_by_password(world)
+    first = first_factor_by_password(world, address, OPENID).ok()
+    correlation = str(uuid4())
+
+    world.post(
+        strict.TOKEN,
+        {"client-request-id": correlation},
+        client_id=world.password_app,
+        grant_type="refresh_token",
+        refresh_token=first["refresh_token"],
+        scope=OPENID,
+    ).ok()
+
+    (entry,) = logged(world, correlation)
+    assert (entry.interactive, entry.outcome, entry.resource) == (False, "issued", DIRECTORY)
+    assert [a.result for a in entry.policies] == ["notApplied"]
+
+
+def test_a_sign_up_is_a_sign_in_once_it_asks_for_tokens(world: World) -> None:
+    address = account_by_password(world)
+    assert of(world, address) == []
+
+    first_factor_by_password(world, address, OPENID).ok()
+
+    assert [entry.outcome for entry in of(world, address)] == ["issued"]
+
+
+def test_the_log_is_kept_for_as_long_as_the_tenant_says(world: World) -> None:
+    address = account_by_password(world)
+    with world.changed(log_retention=timedelta(days=2)):
+        first_factor_by_password(world, address, OPENID).ok()
+    world.advance(47 * 3600)
+    world.run(world.store.sweep())
+    assert len(of(world, address)) == 1
+
+    world.advance(2 * 3600)
+    world.run(world.store.sweep())
+
+    assert of(world, address) == []
+
+
+def test_the_log_names_no_mailbox_and_no_number(world: World) -> None:
+    address, number = account_with_phone(world)
+    first_factor_by_code(world, address, world.scope)
+
+    told = repr(of(world, address))
+
+    assert address not in told
+    assert number not in told
