@@ -1,7 +1,7 @@
 """
 Where a tenant wants it, nobody learns who has an account; and even where not, no more than the wire shows.
 
-Source: ENUM-01, ENUM-02, ENUM-03, ENUM-05, ENUM-06, ENUM-07.
+How long answers take stands in `test_timing`. Source: ENUM-01, ENUM-02, ENUM-03, ENUM-05 to ENUM-09.
 """
 
 from __future__ import annotations
@@ -440,6 +440,24 @@ def test_uniform_the_race_for_an_address_is_not_told_to_who_has_not_proven_it(un
     assert notices(uniform, address, 1)[0]["subject"] == "You already have an account"
 
 
+@pytest.mark.proves("ENUM-01")
+def test_uniform_nor_is_it_to_who_has_but_mail_says_there_is_an_account(uniform: World) -> None:
+    address, app = an_address(), uniform.password_app
+    late = SignUp(uniform, app).ready_for_password(address)
+    early = SignUp(uniform, app)
+    early.start(address, password=PASSWORD, attributes={"displayName": "Ada"}).ok()
+    early.prove(early.send()).ok()
+
+    assert late.set_password(WRONG_PASSWORD).error[0] == "attributes_required"
+    lost = late.supply(displayName="Eve")
+
+    assert lost.error == ("invalid_request", "", 55200)
+    assert notices(uniform, address, 1)[0]["subject"] == "You already have an account"
+    assert late.redeem().error[2] == 55200
+    assert first_factor_by_password(uniform, address, OPENID).status == 200
+    assert first_factor_by_password(uniform, address, OPENID, WRONG_PASSWORD).error[2] == 50126
+
+
 @pytest.mark.proves("ENUM-02")
 def test_uniform_a_decoy_stays_one_when_its_address_gets_an_account_meanwhile(uniform: World) -> None:
     address = an_address()
@@ -589,6 +607,7 @@ def initiated(world: World, client: str, address: str) -> Reply:
 
 
 NOT_FOUND = ("user_not_found", "", 50034)
+EXISTS = ("user_already_exists", "", 1003037)
 ANSWERED = ("", "", 0)
 
 
@@ -623,6 +642,31 @@ def test_compat_a_block_that_asks_for_too_many_unknown_names_is_told_no_more(
 
 
 @pytest.mark.proves("ENUM-07")
+def test_compat_a_block_that_signs_up_too_many_names_is_not_told_which_are_taken(world: World) -> None:
+    client = Elsewhere(world, "198.51.100.9")
+    taken, app = [has_password(world) for _ in range(12)], world.password_app
+    asked = [
+        name for pair in zip(taken[:10], (nobody(world) for _ in range(10)), strict=True) for name in pair
+    ]
+
+    told = [SignUp(client, app).start(name).error for name in asked]
+    hidden = [SignUp(client, app).start(name).error for name in (taken[10], nobody(world))]
+    elsewhere = SignUp(Elsewhere(world, "198.51.101.9"), app).start(taken[11]).error
+    walk = SignUp(client, app)
+    walk.start(an_address(), password=PASSWORD, attributes={"displayName": "Ada"}).ok()
+    newcomer = walk.prove(walk.send())
+    sign_in = initiated(world, "198.51.100.9", nobody(world)).error
+    world.advance(timedelta(minutes=61).total_seconds())
+    told_again = SignUp(client, app).start(taken[11]).error
+
+    assert told == [EXISTS, ANSWERED] * 10
+    assert hidden == [ANSWERED] * 2
+    assert elsewhere == told_again == EXISTS
+    assert newcomer.status == 200, "whoever has a mailbox signs up as ever"
+    assert sign_in == NOT_FOUND, "a crowd of newcomers takes nothing from who signs in"
+
+
+@pytest.mark.proves("ENUM-07")
 def test_compat_unknown_names_of_sign_ins_and_resets_count_together(world: World) -> None:
     client = Elsewhere(world, "192.0.2.7")
     for _ in range(10):
@@ -642,3 +686,28 @@ def test_compat_nothing_is_counted_for_the_machine_itself_in_development(world: 
     ]
 
     assert {answer.error for answer in answers} == {NOT_FOUND}
+
+
+# Other doors. -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.proves("ENUM-09")
+def test_a_refresh_token_that_is_unknown_is_answered_as_one_of_another_app(world: World) -> None:
+    theirs = first_factor_by_password(world, has_password(world), OPENID).ok()["refresh_token"]
+    form = {"client_id": world.otp_app, "grant_type": "refresh_token"}
+    never_given = "gkr1." + "A" * 64
+    no_token = "x"
+
+    answers = [
+        world.post_form(strict.TOKEN, {**form, "refresh_token": token})
+        for token in (theirs, never_given, no_token)
+    ]
+
+    assert {answer.error for answer in answers} == {("invalid_grant", "bad_token", 70000)}
+    assert seen(answers[0]) == seen(answers[1]) == seen(answers[2])
+    own = {**form, "client_id": world.password_app, "refresh_token": theirs}
+    assert world.post_form(strict.TOKEN, own).status == 200, "and it has not been ended by who only had it"
+    others = [f"{world.base}/dev/oauth2/v2.0/{name}" for name in ("introspect-token", "revoke")]
+    assert [world.http.post(url, data=own).status_code for url in others] == [404] * 2, (
+        "they belong here, too"
+    )

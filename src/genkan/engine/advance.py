@@ -161,9 +161,10 @@ def _begin(event: Begin, client: Client, facts: Facts) -> Step:
 
 def _identify(flow: Flow, event: Identify, client: Client, facts: Facts) -> Step:
     """Name the person. Nothing is verified and nothing is sent."""
-    flow = replace(flow, identifier=event.identifier, hides=strangers.hides(facts))
+    flow = replace(flow, identifier=event.identifier, hides=strangers.hides(flow.purpose, facts))
     if flow.purpose is Purpose.SIGN_UP:
-        return sign_up.identify(flow, event, client, facts)
+        step = sign_up.identify(flow, event, client, facts)
+        return step if flow.hides else strangers.signing_up(step, facts)
     if flow.purpose is Purpose.RESET_PASSWORD:
         return reset.identify(flow, event, facts)
     subject = steps.holder(event.identifier, facts)
@@ -406,7 +407,9 @@ def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
     """
     subject = facts.subject
     if subject is None:
-        return steps.close(flow, event, facts, Reason.UNKNOWN_SUBJECT)
+        return steps.close(
+            flow, event, facts, Reason.INVALID_HANDLE if flow.hides else Reason.UNKNOWN_SUBJECT
+        )
     if event.identifier is not None and event.identifier.key not in {i.key for i in subject.identifiers}:
         return steps.no(flow, event, facts, Reason.SUBJECT_MISMATCH)
     if (unfit := steps.unfit_account(flow, facts)) is not None:

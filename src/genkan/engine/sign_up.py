@@ -81,6 +81,15 @@ def supply(flow: Flow, event: Supply, client: Client, facts: Facts) -> Step:
     return further(flow, event, client, facts)
 
 
+def _lost_race(flow: Flow, event: Event, client: Client, facts: Facts) -> Step:
+    """Somebody else, who could read the mailbox too, has signed it up since. Where that is hidden, mail says so."""
+    own = steps.sign_in_address(facts)
+    if not flow.hides or own is None:
+        return steps.close(flow, event, facts, Reason.SUBJECT_EXISTS)
+    closed = steps.close(flow, event, facts, Reason.INVALID_HANDLE)
+    return replace(closed, effects=(*closed.effects, steps.notice(own, facts, client, "account_exists")))
+
+
 def further(flow: Flow, event: Event, client: Client, facts: Facts, *effects: Effect) -> Step:
     """What a sign-up still lacks, in the order of native-auth-v1 6.3; with nothing lacking, the account."""
     by_password = client.user_flow.first_factor is Kind.PASSWORD
@@ -92,7 +101,7 @@ def further(flow: Flow, event: Event, client: Client, facts: Facts, *effects: Ef
             flow, event, facts, AwaitingAttributes(), NeedAttributes(attributes=lacking), *effects
         )
     if facts.subject is not None or flow.identifier is None:
-        return steps.close(flow, event, facts, Reason.SUBJECT_EXISTS)
+        return _lost_race(flow, event, client, facts)
     subject = Subject(
         id=facts.entropy.guid("subject"),
         identifiers=(flow.identifier,),

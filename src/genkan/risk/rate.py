@@ -99,6 +99,12 @@ RESETS_FROM_NETWORK = Limit("password resets from a network", ((20, _HOUR),))
 UNKNOWN_NAMES = Limit("names that nobody has", ((20, _HOUR),))
 """How often a client network is told that there is no such account (ENUM-07). Bucket: `unknown_names`."""
 
+NEW_NAMES = Limit("names asked for at sign-up", ((20, _HOUR),))
+"""
+How often a client network is told whether a name can be signed up, either answer counted: each is one (ENUM-07).
+Bucket: `new_names`.
+"""
+
 SMS_TO_NUMBER = Limit("SMS to a number", ((3, 10 * _MINUTE), (5, _HOUR), (10, _DAY)))
 """Per number (MSG-07, conditional-access 13.2). Bucket: `sms_to_number`."""
 
@@ -170,6 +176,11 @@ def resets_from_network(network: str) -> str:
 def unknown_names(network: str) -> str:
     """Names that nobody has, asked for by a client network."""
     return f"unknown/network/{_hidden(network)}"
+
+
+def new_names(network: str) -> str:
+    """Names that a client network wanted to sign up."""
+    return f"new/network/{_hidden(network)}"
 
 
 def sms_to_number(number: Identifier) -> str:

@@ -7,12 +7,14 @@ The loop between a dialect and the engine. It holds no rule about factors, polic
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from genkan.engine import strangers
 from genkan.engine.advance import LAWFUL, advance
 from genkan.engine.challenges import limits
 from genkan.engine.flow import AwaitingNewPassword, Closed, Flow, bookmark, read_bookmark
@@ -41,6 +43,7 @@ from genkan.model import Kind, Reason, Subject
 from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer, Tokens
 from genkan.service.ports import Store
+from genkan.service.steady import Steady
 from genkan.tokens import grants
 
 MAX_CHECKS = 3
@@ -76,6 +79,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     now: datetime | None = None
     handle: str | None = None
     tokens: Tokens | None = None
+    is_veiled: bool = False
+    """Nothing is proven yet, and whether there is an account is not to be seen."""
 
 
 class Conductor:
@@ -98,13 +103,21 @@ class Conductor:
         self._issuer = issuer
         self._keys = keys
         self._on_deliver = on_deliver
+        self._steady = Steady()
 
     async def __call__(self, ask: Ask, signals: Signals) -> Answer:
         """
-        The answer to one request.
+        The answer to one request; on a beat, where the time it takes could tell whether there is an account.
 
         Raises: `StoreUnavailable`; nothing has changed then, and the request may be repeated as it is.
         """
+        began = time.monotonic()
+        answer = await self._answer(ask, signals)
+        if answer.is_veiled:
+            await self._steady.since(began)
+        return answer
+
+    async def _answer(self, ask: Ask, signals: Signals) -> Answer:
         if self._hashing.is_full and _wants_hashing(ask.events):
             return Answer(reply=Refused(reason=Reason.OVERLOADED))
         handle = read_bookmark(ask.handle, self._keys.handle) if ask.handle is not None else None
@@ -207,13 +220,21 @@ class _Step:
         handle = None
         if flow is not None and lives and not isinstance(reply, Refused | Web | Ready | NeedCheck):
             handle = bookmark(flow.id, flow.phase, self._entropy.take("handle", 7), self._keys.handle)
-        return Change(flow=kept, effects=tuple(effects)), Answer(reply=reply, now=loaded.now, handle=handle)
+        answer = Answer(reply=reply, now=loaded.now, handle=handle, is_veiled=self._is_veiled(flow, facts))
+        return Change(flow=kept, effects=tuple(effects)), answer
 
     def _admitted(self, flow: Flow | None) -> Flow | None:
         """The flow, if the handle is of its present phase and the dialect allows this call where it stands."""
         if flow is None or self._handle is None or flow.phase != self._handle[1]:
             return None
         return flow if self._ask.admits is None or self._ask.admits(flow) else None
+
+    def _is_veiled(self, flow: Flow | None, facts: Facts) -> bool:
+        """An account could show: in a flow that hides it, or one that would and was refused at its first step."""
+        if flow is None or flow.evidence:
+            return False
+        names_somebody = any(isinstance(event, Identify) for event in self._ask.events)
+        return flow.hides or (names_somebody and strangers.hides(flow.purpose, facts))
 
     def _facts(self, loaded: Loaded) -> Facts:
         return Facts(
