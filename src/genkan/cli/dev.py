@@ -1,8 +1,4 @@
-"""
-The command line: reads what was typed, builds what `bootstrap` knows to build, and says what happened.
-
-An operator's mistake ends in one sentence and a non-zero exit, never in a traceback.
-"""
+"""`genkan dev`: development mode."""
 
 from __future__ import annotations
 
@@ -11,23 +7,10 @@ from pathlib import Path
 
 import click
 
-from genkan import __version__
-
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+from genkan.cli.common import CONTEXT, one_sentence
 
 
-@click.group(context_settings=CONTEXT)
-@click.version_option(__version__, "-V", "--version", message="genkan %(version)s")
-def main() -> None:
-    """
-    Genkan signs people in through your app's own screens, and decides on the server which factors they need.
-
-    \b
-    Try it:   genkan dev
-    """
-
-
-@main.command(context_settings=CONTEXT)
+@click.command(context_settings=CONTEXT)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -68,10 +51,7 @@ def dev(
     """
     # Imported here so that `--help` and `--version` answer at once.
     from genkan import bootstrap, settings
-    from genkan.store.sealing import CannotOpen
 
     given = {"port": port, "host": host, "data": data, "tls": tls, "log_level": log_level}
-    try:
+    with one_sentence():
         bootstrap.run_development(settings.read(os.environ, given), as_json=as_json)
-    except (settings.BadSettings, CannotOpen, bootstrap.CannotStart) as error:
-        raise click.ClickException(str(error)) from None

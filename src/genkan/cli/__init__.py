@@ -1,0 +1,30 @@
+"""
+The command line: reads what was typed, builds what `bootstrap` knows to build, and says what happened.
+
+One file for each noun; `common` is what they share. A file imports no more than click and `common` at its top, so that
+`--help` and `--version` answer at once. An operator's mistake ends in one sentence and a non-zero exit, never in a
+traceback.
+"""
+
+from __future__ import annotations
+
+import click
+
+from genkan import __version__
+from genkan.cli.common import CONTEXT
+from genkan.cli.dev import dev
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, "-V", "--version", message="genkan %(version)s")
+def main() -> None:
+    """
+    Genkan signs people in through your app's own screens, and decides on the server which factors they need.
+
+    \b
+    Try it:   genkan dev
+    """
+
+
+for _command in (dev,):
+    main.add_command(_command)
