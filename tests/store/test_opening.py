@@ -14,11 +14,13 @@ from genkan.engine.messages import Deliver, PutAuthenticator, PutSubject
 from genkan.engine.transaction import Needs
 from genkan.store import migrations
 from genkan.store.migrations import migrate
-from genkan.store.sealing import CannotOpen
+from genkan.store.sealing import CannotOpen, Keys
+from genkan.store.sqlite import SqliteReader
 from genkan.tokens.keys import SigningKey
 from tests.store.worlds import (
     MASTER,
     START,
+    TENANT,
     Clock,
     SqlitePlace,
     a_flow,
@@ -196,3 +198,55 @@ def test_codes_addresses_in_messages_and_signing_keys_are_nowhere_in_clear(tmp_p
             assert b"$argon2id$" in files  # So the search would have found the others.
 
     asyncio.run(story())
+
+
+# Looking into a database that another process owns. ------------------------------------------------------------------
+
+
+def peeked(place: SqlitePlace) -> SqliteReader:
+    return SqliteReader.peek(place.path, TENANT, Keys(MASTER), Clock())
+
+
+def test_a_database_is_read_beside_the_process_that_owns_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        place = SqlitePlace(tmp_path)
+        async with opened(place) as store:
+            reader = peeked(place)
+            try:
+                subject = a_subject()
+                await store.run(Needs(), writes(PutSubject(subject)))
+
+                loaded = await reader.read(Needs(subject=subject.id))
+
+                assert loaded.subject is not None
+                assert loaded.subject.id == subject.id
+            finally:
+                await reader.close()
+
+    asyncio.run(story())
+
+
+def test_who_looks_into_a_database_that_is_not_there_is_told_so_and_makes_none(tmp_path: Path) -> None:
+    place = SqlitePlace(tmp_path)
+
+    with pytest.raises(CannotOpen, match="There is no database"):
+        peeked(place)
+
+    assert not place.path.exists()
+
+
+def test_who_looks_into_a_database_of_an_older_schema_is_told_what_to_do(tmp_path: Path) -> None:
+    place = SqlitePlace(tmp_path)
+
+    async def story() -> None:
+        async with opened(place):
+            pass
+
+    asyncio.run(story())
+    connection = sqlite3.connect(place.path)
+    connection.execute("UPDATE schema_version SET version = 1")
+    connection.commit()
+    connection.close()
+
+    with pytest.raises(CannotOpen, match="has schema 1"):
+        peeked(place)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from genkan import identifiers
 from genkan.engine.flow import AnyStage, Closed, Flow
-from genkan.engine.messages import Deliver, Effect, Event, Facts, Record, Refused, Reply, Step, Web
+from genkan.engine.messages import Deliver, Effect, Event, Facts, Prove, Record, Refused, Reply, Step, Web
 from genkan.model import Channel, Client, Evidence, Identifier, Message, Purpose, Reason, Subject
 from genkan.policy.model import Applied, Decision
 
@@ -110,6 +110,8 @@ def proven(flow: Flow, evidence: Evidence) -> Flow:
 def _record(flow: Flow, event: Event, facts: Facts, reply: Reply, detail: dict[str, Any]) -> Record:
     """The audit row of this step (LOG-04): what was said, what came of it, and why."""
     outcome = "refused" if isinstance(reply, Refused) else type(reply).__name__.lower()
+    if isinstance(event, Prove) and (tried := flow.misses if outcome == "refused" else flow.evidence):
+        detail["kind"] = tried[-1].kind
     return Record(
         action=f"{flow.purpose}:{type(event).__name__.lower()}:{outcome}",
         reason=reply.reason if isinstance(reply, Refused) else "",

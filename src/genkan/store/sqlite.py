@@ -21,7 +21,7 @@ from genkan.engine.messages import Directory, SignIn
 from genkan.engine.transaction import Audited, Decide, Loaded, Needs, Outgoing, SignInQuery, StoreUnavailable
 from genkan.store import documents, outbox, sql
 from genkan.store.batch import Batches
-from genkan.store.migrations import migrate
+from genkan.store.migrations import expect_schema, migrate
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, SealBroken, Sealer, sync_folder
 from genkan.tokens.keys import SigningKey
 
@@ -42,7 +42,126 @@ OURS: Final = frozenset({"revision", "tenant", "seal"})
 """Names in `meta` that are the store's own."""
 
 
-class SqliteStore:
+class SqliteReader:
+    """A tenant's database, to be read only: also beside the process that owns the file."""
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        tenant_id: str,
+        sealer: Sealer,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Use what `open` has prepared."""
+        self._connect = connect
+        self._tenant = tenant_id
+        self._sealer = sealer
+        self._clock = clock
+        self._now = clock()
+        self._closed = False
+        self._reader: sqlite3.Connection | None = None
+        self._committed = documents.read(self._reading().execute, None, tenant_id)
+        """What is configured, as last committed."""
+
+    @classmethod
+    def peek(cls, path: Path, tenant_id: str, keys: Keys, clock: Callable[[], datetime]) -> SqliteReader:
+        """
+        Look into a tenant's database, whoever owns it.
+
+        Raises: `CannotOpen`: not there, of another tenant, under another master key, of another schema, or none.
+        """
+        if not path.exists():
+            raise CannotOpen(
+                f"There is no database {path}. Name the folder of a deployment with --data, "
+                f"or start one: genkan dev"
+            )
+        sealer = Sealer(keys.of(KeyPurpose.SEALING, tenant_id), tenant_id)
+        try:
+            connection = _connect(path)
+            try:
+                expect_schema(connection, str(path))
+                _check_owner(connection, path, tenant_id, sealer)
+            finally:
+                connection.close()
+            return cls(lambda: _connect(path), tenant_id, sealer, clock)
+        except sqlite3.Error as error:
+            raise _unreadable(path, error) from error
+
+    async def close(self) -> None:
+        """Let go of the file. Done again it does nothing."""
+        self._closed = True
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def directory(self) -> Directory:
+        """Return what is configured, as last committed."""
+        return self._committed.directory
+
+    async def read(self, needs: Needs) -> Loaded:
+        """Return one consistent view of what was committed last."""
+
+        def load(execute: sql.Execute) -> Loaded:
+            seen = self._committed = documents.read(execute, self._committed, self._tenant)
+            return sql.load(execute, needs, self._tick(), seen.directory, seen.has_groups)
+
+        return self._read(load)
+
+    async def meta(self, name: str) -> str | None:
+        """Return a value kept under a name; None when there is none."""
+        row = self._read(lambda execute: execute(sql.META, (name,)).fetchone())
+        return row[0] if row else None
+
+    async def trail(
+        self, correlation_id: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> tuple[Audited, ...]:
+        """Return audit rows in the order they were written: those of one request, or all, after a row's `seq`."""
+
+        def load(execute: sql.Execute) -> tuple[Audited, ...]:
+            if correlation_id is None:
+                rows = execute(sql.TRAIL, (after, limit))
+            else:
+                rows = execute(sql.TRAIL_OF_REQUEST, (correlation_id, after, limit))
+            return tuple(sql.audited(row) for row in rows.fetchall())
+
+        return self._read(load)
+
+    async def sign_ins(self, query: SignInQuery) -> tuple[SignIn, ...]:
+        """Return entries of the sign-in log, newest first."""
+        return self._read(lambda execute: sql.sign_ins(execute, query))
+
+    # Inside a transaction. -------------------------------------------------------------------------------------------
+
+    def _tick(self) -> datetime:
+        """Read the clock. It never goes backwards (TIM-03)."""
+        self._now = max(self._now, self._clock())
+        return self._now
+
+    def _reading(self) -> sqlite3.Connection:
+        if self._reader is None:
+            self._reader = self._connect()
+            self._reader.execute("PRAGMA query_only = ON")
+        return self._reader
+
+    def _read(self, load: Callable[[sql.Execute], T]) -> T:
+        """Load something in a transaction of its own."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        try:
+            reader = self._reading()
+            reader.execute("BEGIN")
+            try:
+                return load(reader.execute)
+            finally:
+                reader.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+            raise StoreUnavailable(str(error)) from error
+
+
+class SqliteStore(SqliteReader):
     """One tenant's database. To be used from one event loop, by one process at a time."""
 
     def __init__(
@@ -54,17 +173,10 @@ class SqliteStore:
         lock: IO[str],
     ) -> None:
         """Use what `open` has prepared."""
-        self._connect = connect
-        self._tenant = tenant_id
-        self._sealer = sealer
-        self._clock = clock
+        super().__init__(connect, tenant_id, sealer, clock)
         self._lock = lock
-        self._now = clock()
-        self._reader: sqlite3.Connection | None = None
-        self._known = documents.read(self._reading().execute, None, tenant_id)
+        self._known = self._committed
         """What is configured, as the transaction of the batch sees it."""
-        self._committed = self._known
-        """The same, as everybody else sees it."""
         self._batches = Batches(connect, began=self._begin, committed=self._publish)
 
     @classmethod
@@ -88,20 +200,15 @@ class SqliteStore:
                 store = cls(lambda: _connect(path), tenant_id, sealer, clock, lock)
                 connection.close()
             except sqlite3.Error as error:
-                raise CannotOpen(
-                    f"The database {path} cannot be opened: {error}. See to it that the file is a database of "
-                    f"Genkan, that its folder is writable and its disk not full."
-                ) from error
+                raise _unreadable(path, error) from error
             undo.pop_all()
             return store
 
     async def close(self) -> None:
         """Finish what waits, bring everything into the one file, and let go of it. Done again it does nothing."""
-        if self._lock.closed:
+        if self._closed:
             return
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        await super().close()
         await self._batches.close()
         self._lock.close()
 
@@ -114,15 +221,6 @@ class SqliteStore:
         Raises: `StoreUnavailable`; `Conflict` when its outcome cannot be written on any state.
         """
         return await self._batches.submit(self._step, needs, decide)
-
-    async def read(self, needs: Needs) -> Loaded:
-        """Return one consistent view of what was committed last."""
-
-        def load(execute: sql.Execute) -> Loaded:
-            seen = self._committed = documents.read(execute, self._committed, self._tenant)
-            return sql.load(execute, needs, self._tick(), seen.directory, seen.has_groups)
-
-        return self._read(load)
 
     async def lease(self, limit: int) -> Sequence[Outgoing]:
         """Take up to `limit` outbox rows that are due; nobody else is given them while the lease lasts."""
@@ -153,10 +251,6 @@ class SqliteStore:
         return swept
 
     # Administration. -------------------------------------------------------------------------------------------------
-
-    def directory(self) -> Directory:
-        """Return what is configured, as last committed."""
-        return self._committed.directory
 
     async def replace_directory(self, new: Directory) -> None:
         """
@@ -208,34 +302,11 @@ class SqliteStore:
 
         await self._work(put)
 
-    async def meta(self, name: str) -> str | None:
-        """Return a value kept under a name; None when there is none."""
-        row = self._read(lambda execute: execute(sql.META, (name,)).fetchone())
-        return row[0] if row else None
-
     async def put_meta(self, name: str, value: str) -> None:
         """Keep a value under a name."""
         if name in OURS:
             raise ValueError(f"{name} is the store's own")
         await self._work(lambda execute: execute(sql.PUT_META, (name, value)))
-
-    async def trail(
-        self, correlation_id: str | None = None, *, after: int = 0, limit: int = 100
-    ) -> tuple[Audited, ...]:
-        """Return audit rows in the order they were written: those of one request, or all, after a row's `seq`."""
-
-        def load(execute: sql.Execute) -> tuple[Audited, ...]:
-            if correlation_id is None:
-                rows = execute(sql.TRAIL, (after, limit))
-            else:
-                rows = execute(sql.TRAIL_OF_REQUEST, (correlation_id, after, limit))
-            return tuple(sql.audited(row) for row in rows.fetchall())
-
-        return self._read(load)
-
-    async def sign_ins(self, query: SignInQuery) -> tuple[SignIn, ...]:
-        """Return entries of the sign-in log, newest first."""
-        return self._read(lambda execute: sql.sign_ins(execute, query))
 
     async def wipe(self, seed: Directory | None = None) -> None:
         """Delete everything but signing keys and `meta`; put this directory in its place, all in one transaction."""
@@ -287,11 +358,6 @@ class SqliteStore:
     def _sweep(self, execute: sql.Execute, text: str) -> int:
         return execute(text, (sql.to_milliseconds(self._now), SWEPT_AT_ONCE)).rowcount
 
-    def _tick(self) -> datetime:
-        """Read the clock. It never goes backwards (TIM-03)."""
-        self._now = max(self._now, self._clock())
-        return self._now
-
     def _open_key(
         self, kid: str, created_at: int, activates_at: int, retires_at: int | None, sealed: bytes
     ) -> SigningKey:
@@ -301,29 +367,6 @@ class SqliteStore:
             activates_at=sql.from_milliseconds(activates_at),
             retires_at=None if retires_at is None else sql.from_milliseconds(retires_at),
         )
-
-    def _reading(self) -> sqlite3.Connection:
-        if self._reader is None:
-            self._reader = self._connect()
-            self._reader.execute("PRAGMA query_only = ON")
-        return self._reader
-
-    def _read(self, load: Callable[[sql.Execute], T]) -> T:
-        """Load something in a transaction of its own."""
-        if self._lock.closed:
-            raise StoreUnavailable("the store is closed")
-        try:
-            reader = self._reading()
-            reader.execute("BEGIN")
-            try:
-                return load(reader.execute)
-            finally:
-                reader.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
-            raise StoreUnavailable(str(error)) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -394,14 +437,25 @@ def _check(connection: sqlite3.Connection, path: Path, tenant_id: str, sealer: S
 
     Raises: `CannotOpen`.
     """
-    found = connection.execute(sql.META, ("tenant",)).fetchone()
-    if found is None:
+    if connection.execute(sql.META, ("tenant",)).fetchone() is None:
         with_seal = sealer.seal("meta.value", "seal", tenant_id.encode()).hex()
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(sql.PUT_META, ("tenant", tenant_id))
         connection.execute(sql.PUT_META, ("seal", with_seal))
         connection.execute("COMMIT")
         return
+    _check_owner(connection, path, tenant_id, sealer)
+
+
+def _check_owner(connection: sqlite3.Connection, path: Path, tenant_id: str, sealer: Sealer) -> None:
+    """
+    See to it that this is the database of this tenant under this master key.
+
+    Raises: `CannotOpen`.
+    """
+    found = connection.execute(sql.META, ("tenant",)).fetchone()
+    if found is None:
+        raise CannotOpen(f"The database {path} was never used: start a Genkan on it first.")
     if found[0] != tenant_id:
         raise CannotOpen(
             f"The database {path} is that of tenant {found[0]}, not of {tenant_id}: give its own."
@@ -414,3 +468,10 @@ def _check(connection: sqlite3.Connection, path: Path, tenant_id: str, sealer: S
             f"The database {path} was made under another master key. Put back the key file that belongs to it; "
             f"without it nothing that is sealed there can be read."
         ) from None
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> CannotOpen:
+    return CannotOpen(
+        f"The database {path} cannot be opened: {error}. See to it that the file is a database of "
+        f"Genkan, that its folder is writable and its disk not full."
+    )

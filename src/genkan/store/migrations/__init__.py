@@ -46,6 +46,20 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
         raise
 
 
+def expect_schema(connection: sqlite3.Connection, name: str) -> None:
+    """
+    See to it that a database has the schema of this code, and change nothing.
+
+    Raises: `CannotOpen`; `sqlite3.Error`.
+    """
+    (version,) = connection.execute("SELECT version FROM schema_version").fetchone()
+    if version != (newest := max(dict(_scripts()))):
+        raise CannotOpen(
+            f"The database {name} has schema {version}, and this Genkan reads schema {newest}. Start this Genkan's "
+            f"server on it once to bring it up to date, or use the Genkan that it was last used with."
+        )
+
+
 def _scripts() -> Iterator[tuple[int, str]]:
     for file in files(__name__).iterdir():
         if file.name.endswith(".sql"):
