@@ -4,15 +4,21 @@ bin := .venv/bin
 fast := not browser and not slow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lint check test bench docs lock node clean dev test-tools
+.PHONY: help setup run page wheel lint check test screenshots bench docs lock node clean dev test-tools
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/run.stamp ## Install Genkan and the packages it runs on into .venv
 
-run: setup ## Start Genkan in development mode (ARGS="--port 0 --json" passes arguments on)
+run: setup page ## Start Genkan in development mode (ARGS="--port 0 --json" passes arguments on)
 	@$(bin)/genkan dev $(ARGS)
+
+page: ## Bundle MSAL JS for the playground, where Node.js is there
+	@scripts/page.sh
+
+wheel: setup page ## Build the wheel into dist/, with the built page in it
+	$(bin)/python -m pip --quiet wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 lint: dev ## Check format, style, types and who imports whom
 	$(bin)/ruff format --check .
@@ -23,8 +29,11 @@ lint: dev ## Check format, style, types and who imports whom
 check: lint ## The fast part of CI: lint, then the tests that need no browser
 	$(bin)/pytest -q -n 2 --dist loadgroup -m "$(fast)" $(ARGS)
 
-test: dev test-tools node ## Install everything the tests need, then run them all (ARGS="-k name" passes arguments on)
+test: dev test-tools node page ## Install everything the tests need, then run them all (ARGS="-k name" passes arguments on)
 	$(bin)/pytest -n 2 --dist loadgroup $(ARGS)
+
+screenshots: dev test-tools node page ## Take the pictures of README and docs anew, from the running page
+	$(bin)/python -m scripts.screenshots $(ARGS)
 
 bench: dev ## Measure whole flows per second (ARGS passes arguments on)
 	$(bin)/python bench/flows.py $(ARGS)
@@ -36,7 +45,7 @@ lock: ## Write the lock files anew (ARGS=--upgrade takes newer versions)
 	scripts/lock.sh $(ARGS)
 
 clean: ## Remove everything the other commands made, but not .genkan/ with its data
-	rm -rf .venv node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf .venv node_modules build dist src/genkan/console/static/msal.js .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
 	find src tests -name __pycache__ -type d -exec rm -rf {} +
 
 dev: .venv/dev.stamp

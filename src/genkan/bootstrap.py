@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hmac
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,9 +18,13 @@ import click
 import msgspec
 from msgspec import Struct
 
-from genkan import __version__
-from genkan.console import dev, pages
+from genkan import __version__, model
+from genkan.console import dev, pages, world
+from genkan.console.world import Delivery, Place
 from genkan.delivery.inbox import Inbox
+from genkan.engine import story
+from genkan.engine.transaction import Outgoing, SignInQuery
+from genkan.policy.model import Policy
 from genkan.service import demo
 from genkan.service.conduct import Conductor, FlowKeys
 from genkan.service.hashing import Hashing
@@ -68,7 +73,14 @@ class TenantRuntime:
     """One tenant, running: its database, its keys, and what answers for it."""
 
     def __init__(
-        self, store: SqliteStore, tenant_id: str, keys: Keys, clock: Clock, hashing: Hashing, base_url: str
+        self,
+        store: SqliteStore,
+        tenant_id: str,
+        keys: Keys,
+        clock: Clock,
+        hashing: Hashing,
+        base_url: str,
+        locate: Callable[[str], model.Place] = lambda _: model.Place(),
     ) -> None:
         self.store = store
         self._clock = clock
@@ -89,9 +101,11 @@ class TenantRuntime:
                 code=keys.of(KeyPurpose.CODES, tenant_id),
                 rotation=keys.of(KeyPurpose.ROTATION, tenant_id),
             ),
-            on_deliver=self._on_deliver,
+            on_deliver=self.wake,
         )
-        self.edge = TenantEdge(conduct=self.conduct, ring=self.ring, clock=clock.now, base_url=base_url)
+        self.edge = TenantEdge(
+            conduct=self.conduct, ring=self.ring, clock=clock.now, base_url=base_url, locate=locate
+        )
 
     def ring(self) -> KeyRing:
         """The keys that sign and verify."""
@@ -124,7 +138,8 @@ class TenantRuntime:
             await self.worker.stop()
         await self.store.close()
 
-    def _on_deliver(self) -> None:
+    def wake(self) -> None:
+        """Let the background work look at the outbox."""
         if self.worker is not None:
             self.worker.wake()
 
@@ -166,6 +181,20 @@ class Announcement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ca_file: str = ""
 
 
+class MailProvider:
+    """The way out for messages in development mode: to the inbox, unless it is told to fail."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self.state = Delivery()
+
+    async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[int]:
+        if self.state.failing:
+            self.state = Delivery(failing=True, refused=self.state.refused + len(outgoing))
+            return ()
+        return await self._inbox.send(outgoing)
+
+
 class Development:
     """Everything that `genkan dev` serves, from one folder."""
 
@@ -178,8 +207,18 @@ class Development:
         self._clock = Clock()
         self._store = SqliteStore.open(folder / f"{demo.TENANT}.db", demo.TENANT_ID, keys, self._clock.now)
         self._inbox = Inbox(folder / "inbox.db")
+        self._mail = MailProvider(self._inbox)
+        self._place = Place()
         self._hashing = Hashing(settings.hashing_workers)
-        self._tenant = TenantRuntime(self._store, demo.TENANT_ID, keys, self._clock, self._hashing, base_url)
+        self._tenant = TenantRuntime(
+            self._store,
+            demo.TENANT_ID,
+            keys,
+            self._clock,
+            self._hashing,
+            base_url,
+            locate=lambda _: model.Place(country=self._place.country),
+        )
         authority = f"{base_url}/{demo.TENANT}"
         self.announcement = Announcement(
             ready=True,
@@ -201,15 +240,16 @@ class Development:
         names = (seeded.name, seeded.id, *seeded.aliases)
         self.app = App(
             tenants=dict.fromkeys(names, self._tenant.edge),
-            pages={(method, path): page for method, path, page in self._pages()},
+            pages={(method, path): page for method, path, page in self._pages(seeded.code_lifetime)},
             static=pages.static_file,
             clock=self._clock.now,
             development=True,
+            apparent_address=lambda: self._place.address,
             on_start=self._start,
             on_stop=self._stop,
         )
 
-    def _pages(self) -> list[tuple[str, str, Page]]:
+    def _pages(self, code_lifetime: timedelta) -> list[tuple[str, str, Page]]:
         told = self.announcement
         context = pages.StartContext(
             base_url=told.base_url,
@@ -225,8 +265,9 @@ class Development:
             inbox_url=told.inbox_url,
             ca_file=told.ca_file or None,
             version=__version__,
+            code_seconds=int(code_lifetime.total_seconds()),
         )
-        return [*pages.routes(context), *dev.routes(self._inbox, self, self)]
+        return [*pages.routes(context), *dev.routes(self._inbox, self, self), *world.routes(self)]
 
     async def _start(self) -> None:
         self._clock.move_to(
@@ -234,7 +275,7 @@ class Development:
         )
         if not self._store.directory().clients:
             await self._store.replace_directory(demo.directory(self._admin_secret))
-        await self._tenant.start(self._inbox)
+        await self._tenant.start(self._mail)
 
     async def _stop(self) -> None:
         await self._tenant.stop()
@@ -252,8 +293,36 @@ class Development:
         await self._store.put_meta("clock_ahead", str(int(self._clock.ahead / timedelta(microseconds=1))))
 
     async def reset(self) -> None:
+        self._place = Place()
+        self._mail.state = Delivery()
         await self._store.wipe(demo.directory(self._admin_secret))
         await self._inbox.clear()
+
+    def policies(self) -> Sequence[Policy]:
+        return self._store.directory().policies
+
+    async def put_policy(self, policy: Policy) -> None:
+        await self._store.put_documents(policy)
+
+    @property
+    def place(self) -> Place:
+        return self._place
+
+    def move(self, place: Place) -> None:
+        self._place = place
+
+    @property
+    def delivery(self) -> Delivery:
+        return self._mail.state
+
+    def fail_delivery(self, failing: bool) -> None:
+        """Begin to refuse messages and count anew, or take them again; what waits is looked at right away."""
+        self._mail.state = Delivery(failing=failing)
+        self._tenant.wake()
+
+    async def stories(self, correlation_id: str) -> Sequence[story.Story]:
+        entries = await self._store.sign_ins(SignInQuery(correlation_id=correlation_id))
+        return story.tell(entries, await self._store.trail(correlation_id), self._store.directory())
 
 
 def run_development(settings: Settings, *, as_json: bool) -> None:

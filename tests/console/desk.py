@@ -1,17 +1,20 @@
-"""The development endpoints over a real inbox, asked without a server between."""
+"""The development endpoints over a real inbox and plain values, asked without a server between."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from genkan.console import dev
+from genkan.console import dev, world
 from genkan.console.pages import StartContext
 from genkan.delivery.inbox import Inbox
+from genkan.engine.story import Story
 from genkan.exchange import Request, Response
+from genkan.policy.model import Policy
+from genkan.service import demo
 
 START = StartContext(
     base_url="http://localhost:8400",
@@ -26,6 +29,7 @@ START = StartContext(
     graph_url="http://localhost:8400/v1.0",
     inbox_url="http://localhost:8400/dev/inbox",
     version="0.1.0",
+    code_seconds=300,
 )
 
 
@@ -36,8 +40,13 @@ class Desk:
         self.inbox = inbox
         self.time = datetime(2026, 3, 4, 9, 12, 45, tzinfo=UTC)
         self.resets = 0
+        self.kept = demo.directory("").policies
+        self.place = world.Place()
+        self.delivery = world.Delivery()
+        self.told: tuple[Story, ...] = ()
+        routes = [*dev.routes(inbox, self, self), *world.routes(self)]
         self.table: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {
-            (method, path): serve for method, path, serve in dev.routes(inbox, self, self)
+            (method, path): serve for method, path, serve in routes
         }
 
     def now(self) -> datetime:
@@ -48,6 +57,21 @@ class Desk:
 
     async def reset(self) -> None:
         self.resets += 1
+
+    def policies(self) -> Sequence[Policy]:
+        return self.kept
+
+    async def put_policy(self, policy: Policy) -> None:
+        self.kept = tuple(policy if one.id == policy.id else one for one in self.kept)
+
+    def move(self, place: world.Place) -> None:
+        self.place = place
+
+    def fail_delivery(self, failing: bool) -> None:
+        self.delivery = world.Delivery(failing=failing)
+
+    async def stories(self, correlation_id: str) -> Sequence[Story]:
+        return self.told if correlation_id == "known" else ()
 
     async def ask(
         self, method: str, path: str, query: str = "", body: bytes | str = b"", **headers: str

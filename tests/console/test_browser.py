@@ -136,12 +136,12 @@ def test_on_a_phone_one_message_is_read_at_a_time(narrow: Visit, server: Server)
     assert narrow.complaints == []
 
 
-def test_the_start_page_moves_the_clock_and_resets_the_tenant(wide: Visit, server: Server) -> None:
+def test_the_page_connect_moves_the_clock_and_resets_the_tenant(wide: Visit, server: Server) -> None:
     ada = new_address()
     sign_up_by_code(server, ada)
     before = server.http.get(f"{server.base}/dev/clock").json()["now"]
     page = wide.page
-    page.goto(f"{server.base}/")
+    page.goto(f"{server.base}/dev/connect")
 
     page.get_by_role("button", name="+ 1 day").click()
     expect(page.locator("#said")).to_contain_text("The server's time is now")
@@ -160,7 +160,7 @@ def test_the_start_page_moves_the_clock_and_resets_the_tenant(wide: Visit, serve
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("path", ["/", "/dev/inbox"])
+@pytest.mark.parametrize("path", ["/", "/dev/inbox", "/dev/connect"])
 def test_no_page_is_wider_than_its_window(
     browser: Browser, server: Server, path: str, size: dict[str, int], scheme: Literal["light", "dark"]
 ) -> None:

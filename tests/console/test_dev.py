@@ -384,19 +384,26 @@ async def test_a_foreign_page_may_not(desk: Desk, headers: dict[str, str]) -> No
 async def test_a_page_that_renames_itself_to_this_address_reads_nothing(desk: Desk) -> None:
     await arrive(desk, "ada@example.com")
 
-    for path in (MESSAGES, WAIT, STREAM, CLOCK, "/dev/inbox", "/dev/inbox/html"):
-        assert (await desk.ask("GET", path, host="rebound.example:8400")).status == 403
+    for method, path in desk.table:
+        assert (await desk.ask(method, path, host="rebound.example:8400")).status == 403
 
 
 def test_these_are_all_the_endpoints(desk: Desk) -> None:
     assert sorted(desk.table) == [
         ("DELETE", "/dev/inbox/messages"),
         ("GET", "/dev/clock"),
+        ("GET", "/dev/delivery"),
         ("GET", "/dev/inbox"),
         ("GET", "/dev/inbox/html"),
         ("GET", "/dev/inbox/messages"),
         ("GET", "/dev/inbox/stream"),
         ("GET", "/dev/inbox/wait"),
+        ("GET", "/dev/place"),
+        ("GET", "/dev/policies"),
+        ("GET", "/dev/story"),
         ("POST", "/dev/clock"),
+        ("POST", "/dev/delivery"),
+        ("POST", "/dev/place"),
+        ("POST", "/dev/policies"),
         ("POST", "/dev/reset"),
     ]

@@ -1,4 +1,4 @@
-"""The first sign-in of the start page, pasted into bash against a real server."""
+"""The first sign-in of the page Connect, pasted into bash against a real server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.server import Server, running
 
 def shown(server: Server) -> str:
     """The commands as they stand on the page."""
-    page = server.http.get(f"{server.base}/").text
+    page = server.http.get(f"{server.base}/dev/connect").text
     found = re.search(r'<code id="script">(.*?)</code>', page, re.DOTALL)
     assert found is not None
     return html.unescape(found[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -35,12 +36,13 @@ class Page(HTMLParser):
 
 
 def all_pages() -> list[Response]:
-    return [pages.start_page(START), pages.inbox_page()]
+    return [pages.playground_page(START, ""), pages.connect_page(START), pages.inbox_page()]
 
 
 def all_files() -> dict[str, str]:
+    """The static files that are ours: not the SDK, where it has been bundled."""
     folder = files("genkan.console") / "static"
-    return {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir()}
+    return {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.name != "msal.js"}
 
 
 # Headers. -------------------------------------------------------------------------------------------
@@ -90,7 +92,7 @@ def test_nothing_is_asked_of_another_host() -> None:
         assert all(url == "" or url.startswith("/static/") for url in fetched)
         assert all(re.match(r"/|#|http://localhost:8400/", url) for url in page.values("href"))
     for name, text in all_files().items():
-        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\(", text), name
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|\burl\(", text), name
 
 
 # Files. ---------------------------------------------------------------------------------------------
@@ -99,8 +101,9 @@ def test_nothing_is_asked_of_another_host() -> None:
 def test_every_file_that_a_page_names_is_there() -> None:
     named = {url for page in map(Page, all_pages()) for url in (*page.values("src"), *page.values("href"))}
     named |= {
-        f"/static/{name}" for text in all_files().values() for name in re.findall(r'from "\./(.+?)"', text)
+        f"/static/{name}" for text in all_files().values() for name in re.findall(r'"\./(.+?\.js)"', text)
     }
+    named.discard("/static/msal.js")
 
     for url in sorted(url for url in named if url.startswith("/static/")):
         assert pages.static_file(url.removeprefix("/static/")) is not None, url
@@ -120,6 +123,7 @@ def test_a_file_has_its_type_and_may_be_kept_for_a_moment(name: str, content_typ
     assert response is not None
     assert response.content_type == content_type
     assert response.body.decode() == all_files()[name]
+    assert ("vary", "accept-encoding") in response.headers
     assert ("cache-control", "public, max-age=60") in response.headers
     assert ("x-content-type-options", "nosniff") in response.headers
 
@@ -132,14 +136,29 @@ def test_no_other_file_is_served(name: str) -> None:
     assert pages.static_file(name) is None
 
 
-# The start page. ------------------------------------------------------------------------------------
+# The pages Playground and Connect. -------------------------------------------------------------------
 
 
-def test_the_start_page_tells_where_everything_is() -> None:
-    page = Page(pages.start_page(START))
+def test_a_file_is_sent_compressed_to_whoever_takes_it_so() -> None:
+    response = pages.static_file("playground.js", gzipped=True)
+
+    assert response is not None
+    assert ("content-encoding", "gzip") in response.headers
+    assert gzip.decompress(response.body).decode() == all_files()["playground.js"]
+
+
+def test_the_playground_names_the_sdk_that_it_was_built_with() -> None:
+    with_sdk, without = (Page(pages.playground_page(START, sdk)) for sdk in ("5.30.0", ""))
+
+    assert (with_sdk.values("data-sdk"), without.values("data-sdk")) == (["5.30.0"], [""])
+    assert "make run adds it" in " ".join(without.text.split())
+
+
+def test_the_page_connect_tells_where_everything_is() -> None:
+    page = Page(pages.connect_page(START))
 
     told = asdict(START)
-    del told["inbox_url"], told["ca_file"]
+    del told["inbox_url"], told["ca_file"], told["code_seconds"]
     assert [value for value in told.values() if value not in page.text] == []
     assert START.inbox_url in page.values("href")
     for path in ("/dev/inbox/wait", "/dev/inbox/stream", "/dev/clock", "/dev/reset"):
@@ -148,34 +167,38 @@ def test_the_start_page_tells_where_everything_is() -> None:
         assert START.authority + url in page.values("href")
 
 
-def test_the_start_page_shows_the_first_sign_in_as_it_is() -> None:
-    assert pages.first_sign_in(START) in Page(pages.start_page(START)).text
+def test_the_page_connect_shows_the_first_sign_in_as_it_is() -> None:
+    assert pages.first_sign_in(START) in Page(pages.connect_page(START)).text
 
 
-def test_the_start_page_names_the_certificate_to_trust_only_when_there_is_one() -> None:
+def test_the_page_connect_names_the_certificate_to_trust_only_when_there_is_one() -> None:
     secured = replace(START, ca_file="/srv/it's here/ca.pem")
 
-    assert "Certificate to trust" not in Page(pages.start_page(START)).text
-    assert "/srv/it's here/ca.pem" in Page(pages.start_page(secured)).text
+    assert "Certificate to trust" not in Page(pages.connect_page(START)).text
+    assert "/srv/it's here/ca.pem" in Page(pages.connect_page(secured)).text
     assert "CURL_CA_BUNDLE" not in pages.first_sign_in(START)
     assert """export CURL_CA_BUNDLE='/srv/it'"'"'s here/ca.pem'\n""" in pages.first_sign_in(secured)
 
 
-def test_what_the_start_page_is_told_is_never_markup() -> None:
-    page = pages.start_page(
-        replace(START, tenant="<script>alert(1)</script>", base_url="http://localhost:1'\"><b>")
-    )
+def test_what_a_page_is_told_is_never_markup() -> None:
+    told = replace(START, tenant="<script>alert(1)</script>", authority="http://localhost:1'\"><b>")
 
-    assert b"<script>alert" not in page.body
-    assert b"<b>" not in page.body
+    for page in (pages.playground_page(told, ""), pages.connect_page(told)):
+        assert b"<script>alert" not in page.body
+        assert b"<b>" not in page.body
 
 
 @pytest.mark.anyio
-async def test_the_start_page_is_at_the_root() -> None:
-    ((method, path, serve),) = pages.routes(START)
+async def test_the_playground_is_at_the_root() -> None:
+    table = {(method, path): serve for method, path, serve in pages.routes(START)}
 
-    assert (method, path) == ("GET", "/")
-    assert await serve(Request(method="GET", path="/")) == pages.start_page(START)
+    assert sorted(table) == [("GET", "/"), ("GET", "/dev/connect")]
+    assert await table["GET", "/"](Request(method="GET", path="/")) == (
+        pages.playground_page(START, pages.sdk_version())
+    )
+    assert await table["GET", "/dev/connect"](Request(method="GET", path="/dev/connect")) == (
+        pages.connect_page(START)
+    )
 
 
 # For everybody. -------------------------------------------------------------------------------------
@@ -194,8 +217,8 @@ def test_every_name_in_a_page_is_used_once_and_every_reference_has_its_target() 
     for page in map(Page, all_pages()):
         names = page.values("id")
         assert len(names) == len(set(names))
-        for attribute in ("aria-labelledby", "for", "data-copies"):
-            assert set(page.values(attribute)) <= set(names)
+        for attribute in ("aria-labelledby", "aria-controls", "for", "data-copies"):
+            assert {name for value in page.values(attribute) for name in value.split()} <= set(names)
 
 
 def channels(colour: str) -> list[float]:

@@ -270,7 +270,7 @@ def two_tenants(folder: Path, north: Directory, south: Directory) -> Iterator[St
     app = App(
         tenants=edges,
         pages={},
-        static=lambda _: None,
+        static=lambda *_: None,
         clock=clock.now,
         development=True,
         on_start=_nothing,

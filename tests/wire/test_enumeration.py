@@ -499,7 +499,7 @@ def with_provider(folder: Path, provider: HeldUp) -> Iterator[tuple[StrictServer
     app = App(
         tenants={demo.TENANT: runtime.edge},
         pages={},
-        static=lambda _: None,
+        static=lambda *_: None,
         clock=clock.now,
         development=True,
         on_start=_nothing,

@@ -8,6 +8,8 @@ Source: security-requirements BRW-04 (headers of web pages), BRW-06 (nothing fro
 
 from __future__ import annotations
 
+import gzip
+import re
 import shlex
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -67,6 +69,8 @@ class StartContext(Struct, frozen=True, kw_only=True):
     ca_file: str | None = None
     """With `--tls`: the certificate of the local authority that a client must trust."""
     version: str
+    code_seconds: int
+    """How long a code is good."""
 
 
 def secure_headers(
@@ -91,15 +95,30 @@ def secure_headers(
 def routes(context: StartContext) -> list[tuple[str, str, Callable[[Request], Awaitable[Response]]]]:
     """Method, exact path, function. The files below `/static/` are `static_file`'s."""
 
-    async def start(_: Request) -> Response:
-        return start_page(context)
+    async def playground(_: Request) -> Response:
+        return playground_page(context, sdk_version())
 
-    return [("GET", "/", start)]
+    async def connect(_: Request) -> Response:
+        return connect_page(context)
+
+    return [("GET", "/", playground), ("GET", "/dev/connect", connect)]
 
 
-def start_page(context: StartContext) -> Response:
+def playground_page(context: StartContext, sdk: str) -> Response:
+    """An app's own screens, the inbox and the wire. `sdk`: the version it runs on; where that is empty it says so."""
+    return _page("playground.html.j2", here="playground", **asdict(context), sdk=sdk)
+
+
+def connect_page(context: StartContext) -> Response:
     """Where everything is, and a first sign-in to paste."""
-    return _page("start.html.j2", here="start", **asdict(context), first_sign_in=first_sign_in(context))
+    return _page("connect.html.j2", here="connect", **asdict(context), first_sign_in=first_sign_in(context))
+
+
+def sdk_version() -> str:
+    """The version of MSAL JS in the bundle that `make run` and a release put beside our files; empty without one."""
+    banner = _static_files().get("msal.js", b"")[:80]
+    found = re.match(rb"/\*! @azure/msal-browser (\S+)", banner)
+    return found[1].decode() if found else ""
 
 
 def first_sign_in(context: StartContext) -> str:
@@ -121,15 +140,20 @@ def foreign_document(html: str) -> Response:
     )
 
 
-def static_file(name: str) -> Response | None:
-    """A style sheet, a script or a picture; None if there is none of this name."""
+def static_file(name: str, gzipped: bool = False) -> Response | None:
+    """A style sheet, a script or a picture, `gzipped` for a client that takes it so; None if there is none."""
     content = _static_files().get(name)
     if content is None:
         return None
     return Response(
-        body=content,
+        body=_gzipped(name) if gzipped else content,
         content_type=_TYPES[name.rpartition(".")[2]],
-        headers=(("cache-control", "public, max-age=60"), *secure_headers(FILE_POLICY)),
+        headers=(
+            ("cache-control", "public, max-age=60"),
+            ("vary", "accept-encoding"),
+            *((("content-encoding", "gzip"),) if gzipped else ()),
+            *secure_headers(FILE_POLICY),
+        ),
     )
 
 
@@ -147,6 +171,11 @@ def _static_files() -> dict[str, bytes]:
     """The static files by name. There are few and they are small; no name from outside becomes a path."""
     folder = files("genkan.console") / "static"
     return {f.name: f.read_bytes() for f in folder.iterdir() if f.name.rpartition(".")[2] in _TYPES}
+
+
+@cache
+def _gzipped(name: str) -> bytes:
+    return gzip.compress(_static_files()[name], mtime=0)
 
 
 @cache

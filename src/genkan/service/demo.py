@@ -1,5 +1,5 @@
 """
-The demo tenant of development mode: two apps, one API, an admin client, one policy.
+The demo tenant of development mode: two apps, one API, an admin client, one policy that is enabled and two to try.
 
 Data only. Its ids are a contract with other teams' tests and never change.
 """
@@ -10,7 +10,17 @@ from hashlib import sha256
 
 from genkan.engine.messages import Directory
 from genkan.model import Attribute, Client, Kind, MethodSettings, Resource, Tenant, UserFlow
-from genkan.policy.model import Applications, Conditions, GrantControls, Policy, Users
+from genkan.policy.model import (
+    Applications,
+    Conditions,
+    CountryLocation,
+    GrantControls,
+    IpLocation,
+    IPv4Range,
+    Locations,
+    Policy,
+    Users,
+)
 
 TENANT = "dev"
 TENANT_ID = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -21,6 +31,10 @@ API_URI = "api://genkan-demo"
 API_SCOPE = f"{API_URI}/Things.Read"
 ADMIN = "aaaaaaaa-0000-4000-8000-0000000000c1"
 POLICY = "aaaaaaaa-0000-4000-8000-0000000000d1"
+ABROAD = "aaaaaaaa-0000-4000-8000-0000000000d2"
+STRANGE_NETWORK = "aaaaaaaa-0000-4000-8000-0000000000d3"
+HOME = "aaaaaaaa-0000-4000-8000-0000000000e1"
+HOTEL = "aaaaaaaa-0000-4000-8000-0000000000e2"
 
 ANY_LOCALHOST = ("http://localhost", "https://localhost")
 
@@ -103,6 +117,41 @@ def directory(admin_secret: str) -> Directory:
                 ),
                 grant_controls=GrantControls(operator="OR", built_in_controls=("mfa",)),
             ),
+            Policy(
+                id=ABROAD,
+                display_name="Abroad every sign-in needs a second factor",
+                state="disabled",
+                conditions=Conditions(
+                    applications=Applications(include_applications=("All",)),
+                    users=Users(include_users=("All",)),
+                    locations=Locations(include_locations=("All",), exclude_locations=(HOME,)),
+                ),
+                grant_controls=GrantControls(operator="OR", built_in_controls=("mfa",)),
+            ),
+            Policy(
+                id=STRANGE_NETWORK,
+                display_name="The demo API is closed to the hotel network",
+                state="enabledForReportingButNotEnforced",
+                conditions=Conditions(
+                    applications=Applications(include_applications=(API,)),
+                    users=Users(include_users=("All",)),
+                    locations=Locations(include_locations=(HOTEL,)),
+                ),
+                grant_controls=GrantControls(operator="OR", built_in_controls=("block",)),
+            ),
         ),
+        locations={
+            HOME: CountryLocation(
+                id=HOME,
+                display_name="Germany, and wherever nobody knows",
+                countries_and_regions=("DE",),
+                include_unknown_countries_and_regions=True,
+            ),
+            HOTEL: IpLocation(
+                id=HOTEL,
+                display_name="The hotel network",
+                ip_ranges=(IPv4Range(cidr_address="192.0.2.128/25"),),
+            ),
+        },
         methods={Kind.EMAIL_OTP: MethodSettings(), Kind.SMS_OTP: MethodSettings()},
     )

@@ -98,9 +98,10 @@ class App:
         *,
         tenants: Mapping[str, TenantEdge],
         pages: Mapping[tuple[str, str], Page],
-        static: Callable[[str], Response | None],
+        static: Callable[[str, bool], Response | None],
         clock: Callable[[], datetime],
         development: bool,
+        apparent_address: Callable[[], str | None] = lambda: None,
         on_start: Callable[[], Awaitable[None]],
         on_stop: Callable[[], Awaitable[None]],
     ) -> None:
@@ -113,6 +114,8 @@ class App:
         self._clock = clock
         self._address = _address_but_loopback if development else _address
         """Counters by client address leave out loopback in development, where everything comes from it."""
+        self._apparent_address = apparent_address
+        """In development mode requests may seem to come from elsewhere; what it says goes before the peer's."""
         self._on_start = on_start
         self._on_stop = on_stop
         self._stopping = asyncio.Event()
@@ -150,12 +153,14 @@ class App:
             path=path,
             query=scope["query_string"].decode("latin-1"),
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-            address=self._address(scope),
+            address=self._apparent_address() or self._address(scope),
         )
         if path in self._page_paths:
             await self._serve_page(request, receive, send)
         elif path.startswith("/static/") and method in ("GET", "HEAD"):
-            found = self._static(path.removeprefix("/static/"))
+            found = self._static(
+                path.removeprefix("/static/"), "gzip" in request.headers.get("accept-encoding", "")
+            )
             await _send(send, found or _plain(404, "not_found", "There is no such file."), method == "HEAD")
         else:
             await self._serve_tenant(request, receive, send)

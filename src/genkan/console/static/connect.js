@@ -1,4 +1,4 @@
-// The start page: copy buttons, the clock, the reset. Without it the page only loses these.
+// The page Connect: copy buttons, the clock, the reset. Without it the page only loses these.
 
 import { askTwice, copy, say } from "./console.js";
 

@@ -1,0 +1,151 @@
+// The wire: what the app and Genkan say to each other, in order, and the story of what was decided.
+//
+// The page's own `fetch` is watched from outside, so the SDK runs as it is and knows nothing of it.
+
+import { copy } from "./console.js";
+import { ask, at, h, timeOf } from "./dom.js";
+import { answerName, isNative, phaseAfter, requestName } from "./words.js";
+
+const journeys = at("journeys");
+const body = at("wire-body");
+const stage = at("stage");
+const known = new Map(); // correlation id → { list, story, count }
+let number = 0;
+
+/** Begins to record the native calls of this page. */
+export function record(authority, { started, answered }) {
+  const real = window.fetch.bind(window);
+  window.fetch = async (input, how = {}) => {
+    const url = new URL(typeof input === "string" ? input : input.url ?? input.href, location.href);
+    const endpoint = url.pathname.startsWith(`${authority}/`) ? url.pathname.slice(authority.length) : "";
+    if (!isNative(endpoint)) return real(input, how);
+    const form = Object.fromEntries(new URLSearchParams(how.body ?? ""));
+    const began = performance.now();
+    started();
+    try {
+      const answer = await real(input, how);
+      const text = await answer.clone().text();
+      show({ url, endpoint, form, status: answer.status, text, took: performance.now() - began, correlation: answer.headers.get("client-request-id") });
+      answered();
+      return asElsewhere(answer, text);
+    } catch (error) {
+      show({ url, endpoint, form, status: 0, text: "{}", took: performance.now() - began, correlation: null });
+      answered();
+      throw error;
+    }
+  };
+}
+
+/**
+ * The answer as a page of another origin would get it: without the request id of the server, which is not exposed to
+ * it. An SDK that reads that header goes on with it as its correlation id, which an app never sees happen.
+ */
+function asElsewhere(answer, text) {
+  const headers = new Headers(answer.headers);
+  headers.delete("x-ms-request-id");
+  return new Response(text, { status: answer.status, statusText: answer.statusText, headers });
+}
+
+const quote = (text) => `'${text.replace(/'/g, `'\\''`)}'`;
+
+function curl({ url, form }) {
+  const fields = Object.entries(form).map(([name, value]) => `  --data-urlencode ${quote(`${name}=${value}`)}`);
+  return [`curl -s ${quote(url.href)}`, ...fields].join(" \\\n");
+}
+
+/** The members of a form or an answer, one a line. A long value folds until it is asked for. */
+function members(values) {
+  return h("dl", { class: "members" }, Object.entries(values).map(([name, value]) => {
+    const text = typeof value === "string" ? value : JSON.stringify(value, null, 1).replace(/\n\s*/g, " ");
+    return h("div", {}, h("dt", {}, name), h("dd", { class: text.length > 160 ? "long" : null, tabindex: text.length > 160 ? "0" : null }, text));
+  }));
+}
+
+function journey(correlation, form, endpoint) {
+  const found = known.get(correlation);
+  if (found) return found;
+  const list = h("ol", { class: "calls-list" });
+  const story = h("section", { class: "story", hidden: true, "aria-label": "The story of this journey" });
+  const title = NAMES.find(([start]) => endpoint.startsWith(start))?.[1] ?? "Refresh";
+  const name = endpoint === "/oauth2/v2.0/token" && form.grant_type === "refresh_token" ? "Refresh" : title;
+  journeys.append(h("section", { class: "journey", "aria-label": name }, h("h3", {}, name, h("span", { class: "journey-time" }, form.username ?? "")), list, story));
+  const made = { list, story, turn: 0 };
+  known.set(correlation, made);
+  return made;
+}
+const NAMES = [["/signup", "Sign-up"], ["/resetpassword", "Password reset"], ["/oauth2", "Sign-in"], ["/register", "Registration"]];
+
+function show(call) {
+  let told = {};
+  try { told = JSON.parse(call.text); } catch { /* not JSON: shown as it is */ }
+  const [word, kind] = call.status === 0 ? ["no answer", "refused"] : answerName(call.status, told);
+  const at_ = journey(call.correlation ?? crypto.randomUUID(), call.form, call.endpoint);
+  const button = h("button", { type: "button", class: "quiet", click: () => copy(curl(call), button, "the request as curl") }, "Copy as curl");
+  const phase = phaseAfter(call.endpoint, told);
+  number += 1;
+  const follows = nearEnd();
+  at_.list.append(h("li", { class: "call fresh" }, h("details", {},
+    h("summary", {},
+      h("span", { class: "call-number", "aria-hidden": "true" }, String(number)),
+      h("span", { class: "call-name" }, requestName(call.endpoint, call.form)),
+      h("span", { class: "call-word", "data-kind": kind }, word),
+      h("span", { class: "call-path" }, h("span", {}, "POST "), call.endpoint),
+      h("span", { class: "call-status" }, call.status === 0 ? "—" : `${call.status} · ${Math.max(1, Math.round(call.took))} ms`)),
+    h("div", { class: "call-body" },
+      h("h4", {}, "Request"), members(call.form),
+      h("h4", {}, "Answer", phase && h("span", {}, ", and the flow is now in ", h("code", {}, phase))), Object.keys(told).length ? members(told) : h("p", { class: "soft" }, "An empty answer."),
+      h("p", { class: "call-tools" }, button)))));
+  at("wire-empty").hidden = true;
+  at("wire-clear").disabled = false;
+  count(number);
+  if (follows) toEnd();
+  if (call.correlation) tell(call.correlation, at_);
+}
+
+// The pane follows what happens for as long as nobody has scrolled away from its end.
+const nearEnd = () => body.scrollHeight - body.scrollTop - body.clientHeight < 160;
+const toEnd = () => { body.scrollTop = body.scrollHeight; };
+
+/** What the server says it decided, once it decided something. */
+async function tell(correlation, { story }) {
+  const turn = ++known.get(correlation).turn;
+  const { stories } = await ask(`/dev/story?correlation_id=${encodeURIComponent(correlation)}`).catch(() => ({ stories: [] }));
+  const entry = known.get(correlation);
+  if (!entry || turn !== entry.turn || !stories.some((one) => one.events.some((event) => event.because.length) || one.unconcerned.length)) return;
+  const follows = nearEnd();
+  story.replaceChildren(...stories.flatMap(chapters));
+  story.hidden = false;
+  if (follows) toEnd();
+}
+
+function chapters(story) {
+  return [
+    h("h4", {}, story.title.replace(/ on \d{4}-.*$/, "")),
+    h("ol", { class: "steps-told" }, story.events.map((event) => h("li", {},
+      h("time", { datetime: event.at }, timeOf(event.at)),
+      h("div", {}, event.text, event.because.map((sentence) => h("p", { class: "because" }, sentence)))))),
+    h("p", { class: "ending" }, story.ending),
+    h("details", { class: "more" }, h("summary", {}, "Who, from where, and what was not about it"),
+      h("dl", { class: "members" }, story.facts.map((fact) => {
+        const [name, ...rest] = fact.split(/ {2,}/);
+        return h("div", {}, h("dt", {}, name), h("dd", {}, rest.join(" ")));
+      })),
+      story.unconcerned.map((sentence) => h("p", { class: "because" }, sentence))),
+  ];
+}
+
+function count(many) {
+  at("wire-count").textContent = String(many);
+  at("wire-count").hidden = many === 0 || stage.dataset.pane === "wire";
+}
+
+/** Forgets everything that was said. */
+export function clear() {
+  known.clear();
+  number = 0;
+  journeys.replaceChildren();
+  at("wire-empty").hidden = false;
+  at("wire-clear").disabled = true;
+  count(0);
+}
+at("wire-clear").addEventListener("click", () => { clear(); at("wire-title").parentElement.parentElement.querySelector(".pane-body").focus(); });
