@@ -171,18 +171,39 @@ class AccountRisk(Struct, frozen=True, kw_only=True):
     updated_at: datetime | None = None
 
 
+class ForeignIdentity(Struct, frozen=True, kw_only=True):
+    """A name that somebody else gives a person. It is kept and is unique, but nobody signs in by it here."""
+
+    kind: str
+    """Graph's `signInType`: `federated`, or any other with an issuer that is not the tenant."""
+    issuer: str
+    value: str
+
+    @property
+    def key(self) -> str:
+        """Unique in a tenant; the line break keeps it apart from every `Identifier.key`."""
+        return f"{self.issuer.lower()}\n{self.value.lower()}"
+
+
 class Subject(Struct, frozen=True, kw_only=True):
     """A person with an account."""
 
     id: str
     identifiers: tuple[Identifier, ...]
-    status: Literal["active", "disabled"] = "active"
+    foreign: tuple[ForeignIdentity, ...] = ()
+    principal_name: str = ""
+    """A user principal name given by an administrator; where there is none it is made from the id."""
+    status: Literal["active", "disabled", "deleted"] = "active"
+    """`deleted`: gone for everybody but an administrator, who may bring it back for a while; its names stay taken."""
     must_change_password: bool = False
     attributes: dict[str, Scalar] = field(default_factory=dict)
     risk: AccountRisk = field(default_factory=AccountRisk)
     epoch: int = 0
     """Grows when every session must end; a grant of an older epoch is dead (OTP-22, TOK-05)."""
+    sessions_from: datetime | None = None
+    """When an administrator last ended every session."""
     created_at: datetime
+    deleted_at: datetime | None = None
     revision: int = 0
 
     @property
@@ -206,6 +227,8 @@ class Authenticator(Struct, frozen=True, kw_only=True):
     """May serve as a second factor: registered as such. The sign-in mailbox of an e-mail code account is not (yet)."""
     state: Literal["active", "quarantined", "tombstoned"] = "active"
     created_at: datetime
+    changed_at: datetime | None = None
+    """Of a password: when it was last set anew."""
     last_used_at: datetime | None = None
     revision: int = 0
 
@@ -332,7 +355,87 @@ class UserFlow(Struct, frozen=True, kw_only=True):
 
     first_factor: Kind = Kind.EMAIL_OTP
     """`email_otp` or `password`."""
+    sign_up: bool = True
+    """People may make an account by themselves."""
     attributes: tuple[Attribute, ...] = ()
+
+
+class SignUpFlow(Struct, frozen=True, kw_only=True):
+    """
+    A self-service sign-up as an object of its own, which several applications share (Graph's user flow).
+
+    What a sign-up is decided on is each application's `UserFlow`, which is written with it.
+    """
+
+    id: str
+    name: str
+    description: str = ""
+    priority: int = 500
+    sign_up: bool = False
+    first_factor: Kind = Kind.EMAIL_OTP
+    clients: tuple[str, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
+    page: str = "{}"
+    """What an attribute collection page shows beside (Graph's `onAttributeCollection`), as JSON."""
+    created_at: datetime | None = None
+
+
+class ClientSecret(Struct, frozen=True, kw_only=True):
+    """A secret of a confidential client. Its text is shown once and kept nowhere (ADM-08)."""
+
+    id: str
+    name: str = ""
+    digest: bytes
+    """SHA-256 of the text, which is 256 random bits."""
+    hint: str = ""
+    """How the text begins, so that its owner can tell which it is."""
+    starts_at: datetime | None = None
+    expires_at: datetime | None = None
+    """None: never, as the one of development mode."""
+
+
+class ClientCertificate(Struct, frozen=True, kw_only=True):
+    """A certificate by whose key a confidential client signs assertions."""
+
+    id: str
+    name: str = ""
+    der: bytes
+    starts_at: datetime
+    expires_at: datetime
+
+
+class RedirectUris(Struct, frozen=True, kw_only=True):
+    """Where browsers may be sent back to, by kind of app."""
+
+    public: tuple[str, ...] = ()
+    single_page: tuple[str, ...] = ()
+    web: tuple[str, ...] = ()
+
+
+class AppRole(Struct, frozen=True, kw_only=True):
+    """A role that an API defines for applications or people."""
+
+    id: str
+    value: str
+    name: str = ""
+    description: str = ""
+    members: tuple[str, ...] = ()
+    """Graph's `allowedMemberTypes`."""
+    is_enabled: bool = True
+
+
+class Registration(Struct, frozen=True, kw_only=True):
+    """What an application registration holds that no sign-in asks for."""
+
+    created_at: datetime | None = None
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    redirect_uris: RedirectUris = field(default_factory=RedirectUris)
+    roles: tuple[AppRole, ...] = ()
+    wants: str = "[]"
+    """Graph's `requiredResourceAccess`, as JSON."""
+    api: str = "[]"
+    """Graph's `oauth2PermissionScopes`, as JSON: all that is said of the scopes beside their names."""
 
 
 class Client(Struct, frozen=True, kw_only=True):
@@ -350,10 +453,13 @@ class Client(Struct, frozen=True, kw_only=True):
     single_page: bool = False
     """Refresh tokens end after 24 hours (TOK-05)."""
     signing_algorithm: Literal["RS256", "ES256"] = "RS256"
-    secret_digest: bytes | None = None
-    """SHA-256 of a confidential client's 256-bit random secret."""
+    secrets: tuple[ClientSecret, ...] = ()
+    certificates: tuple[ClientCertificate, ...] = ()
     app_roles: tuple[str, ...] = ()
     """Application permissions of the administration API that it holds."""
+    epoch: int = 0
+    """Grows when a secret, a certificate or a role is taken away: its administration tokens are dead then."""
+    registration: Registration = field(default_factory=Registration)
 
 
 class Resource(Struct, frozen=True, kw_only=True):
@@ -365,6 +471,17 @@ class Resource(Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     wants_contexts: bool = False
     """Its tokens name authentication contexts already satisfied, unasked (the optional claim `acrs`)."""
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """A group of people, of applications, and of other groups."""
+
+    id: str
+    name: str
+    description: str = ""
+    nickname: str = ""
+    created_at: datetime
+    revision: int = 0
 
 
 class MethodSettings(Struct, frozen=True, kw_only=True):
@@ -419,12 +536,6 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """Code points of a new password (PWD-01)."""
     password_min_strength: int = 2
     """What zxcvbn must estimate of a new password, 0 to 4 (PWD-02)."""
-    foreign_hashes: tuple[str, ...] = ()
-    """
-    The kinds of password hashes that were imported. Where accounts are hidden a password costs the work of all of
-    them, so that time does not tell who has yet to sign in (ENUM-04). An import writes them; empty them when the last
-    of its people has signed in, or has had to reset.
-    """
     access_token_lifetime: timedelta = timedelta(minutes=10)
     """Of an access token (TOK-20)."""
     id_token_lifetime: timedelta = timedelta(hours=1)

@@ -23,6 +23,7 @@ from genkan.engine.transaction import Change, Conflict, Loaded, Needs, StoreUnav
 from genkan.model import (
     Attribute,
     Client,
+    ClientSecret,
     Identifier,
     Kind,
     MethodSettings,
@@ -694,7 +695,7 @@ def a_directory() -> Directory:
         name="Shop",
         user_flow=UserFlow(first_factor=Kind.PASSWORD, attributes=(Attribute(name="city", required=True),)),
         origins=("https://shop.example",),
-        secret_digest=b"\x00\xff",
+        secrets=(ClientSecret(id=guid(), digest=b"\x00\xff"),),
     )
     other = Client(id=guid(), name="Till")
     resource = Resource(id=guid(), name="Things", uri="api://things", scopes=("Things.Read",))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
@@ -23,6 +23,7 @@ from genkan.model import (
     Client,
     Demand,
     Grant,
+    Group,
     Identifier,
     Kind,
     Message,
@@ -34,13 +35,16 @@ from genkan.model import (
     Risk,
     Scalar,
     Secret,
+    SignUpFlow,
     Subject,
     Tenant,
 )
 from genkan.policy.model import (
     Applied,
     AuthenticationContext,
+    CountryLocation,
     Decision,
+    IpLocation,
     NamedLocation,
     Policy,
     Strength,
@@ -200,10 +204,6 @@ class NeedCheck(Struct, frozen=True, kw_only=True):
     text: Secret
     spent: int
     """The entry in the history of guesses to take back if the password is right."""
-    like: Secret | None = None
-    """Where it is no whatever is right: the hash whose work is done all the same (ENUM-07)."""
-    beside: tuple[str, ...] = ()
-    """The kinds of foreign hashes that are compared beside, where it may not show whose password is one."""
 
 
 class Ready(Struct, frozen=True, kw_only=True):
@@ -299,7 +299,9 @@ class Record(Struct, frozen=True, kw_only=True):
     """An audit row. Carries no secret and no address in clear (LOG-01)."""
 
     action: str
-    """Two or three words: `signin:proof:wrong`."""
+    """Two or three words: `signin:proof:wrong`; of a change by an administrator Graph's name for it: `Add user`."""
+    category: str = ""
+    """Of a change by an administrator (`UserManagement` …); empty for all that flows do."""
     reason: str = ""
     subject: str | None = None
     client: str | None = None
@@ -358,7 +360,80 @@ class LogSignIn(Struct, frozen=True):
     keep_until: datetime
 
 
-Effect = PutSubject | PutAuthenticator | PutGrant | RevokeGrants | Deliver | Count | Record | LogSignIn
+class PutGroup(Struct, frozen=True):
+    """Insert when `revision` is 0, else update the row that still has `revision`."""
+
+    group: Group
+
+
+class RemoveGroup(Struct, frozen=True):
+    """Delete a group, and every membership of it and in it."""
+
+    id: str
+
+
+class Join(Struct, frozen=True):
+    """Put a person, an application or a group into a group."""
+
+    member: str
+    group: str
+
+
+class Leave(Struct, frozen=True):
+    """Take a member out of a group."""
+
+    member: str
+    group: str
+
+
+Document: TypeAlias = (
+    Tenant
+    | Client
+    | Resource
+    | Policy
+    | IpLocation
+    | CountryLocation
+    | Strength
+    | AuthenticationContext
+    | SignUpFlow
+    | tuple[Kind, MethodSettings]
+)
+"""One thing that is configured. The settings of a method know their kind only beside them."""
+
+DocumentKind = Literal[
+    "tenant", "client", "resource", "policy", "location", "strength", "context", "sign_up_flow", "method"
+]
+
+
+class PutDocument(Struct, frozen=True):
+    """Configure something, in the place of what has the same kind and id."""
+
+    document: Document
+
+
+class RemoveDocument(Struct, frozen=True):
+    """Configure something no more."""
+
+    kind: DocumentKind
+    id: str
+
+
+Effect = (
+    PutSubject
+    | PutAuthenticator
+    | PutGrant
+    | RevokeGrants
+    | Deliver
+    | Count
+    | Record
+    | LogSignIn
+    | PutGroup
+    | RemoveGroup
+    | Join
+    | Leave
+    | PutDocument
+    | RemoveDocument
+)
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -386,6 +461,7 @@ class Directory(Struct, frozen=True, kw_only=True):
     strengths: Mapping[str, Strength] = field(default_factory=dict)
     """The tenant's own; the built-in ones are everywhere."""
     contexts: Mapping[str, AuthenticationContext] = field(default_factory=dict)
+    sign_up_flows: Mapping[str, SignUpFlow] = field(default_factory=dict)
     revision: int = 0
 
 

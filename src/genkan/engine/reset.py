@@ -82,7 +82,9 @@ def set_password(flow: Flow, event: SetPassword, client: Client, facts: Facts) -
     if hashed is None or hashed.material is None:
         return steps.no(flow, event, facts, (hashed.refused if hashed else None) or Reason.PASSWORD_INVALID)
     previous = (old.material, *old.previous) if old.material else old.previous
-    new = replace(old, material=hashed.material, previous=previous[:PASSWORDS_REMEMBERED])
+    new = replace(
+        old, material=hashed.material, previous=previous[:PASSWORDS_REMEMBERED], changed_at=facts.now
+    )
     effects: list[Effect] = [
         PutAuthenticator(new),
         PutSubject(replace(subject, epoch=subject.epoch + 1, must_change_password=False)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from genkan.engine.messages import Directory
-from genkan.model import Attribute, Client, Kind, MethodSettings, Resource, Tenant, UserFlow
+from genkan.model import Attribute, Client, ClientSecret, Kind, MethodSettings, Resource, Tenant, UserFlow
 from genkan.policy.model import (
     Applications,
     Conditions,
@@ -30,6 +30,7 @@ API = "aaaaaaaa-0000-4000-8000-0000000000b1"
 API_URI = "api://genkan-demo"
 API_SCOPE = f"{API_URI}/Things.Read"
 ADMIN = "aaaaaaaa-0000-4000-8000-0000000000c1"
+ADMIN_SECRET = "aaaaaaaa-0000-4000-8000-0000000000c2"
 POLICY = "aaaaaaaa-0000-4000-8000-0000000000d1"
 ABROAD = "aaaaaaaa-0000-4000-8000-0000000000d2"
 STRANGE_NETWORK = "aaaaaaaa-0000-4000-8000-0000000000d3"
@@ -97,7 +98,14 @@ def directory(admin_secret: str) -> Directory:
             name="Demo administration client",
             kind="confidential",
             native=False,
-            secret_digest=sha256(admin_secret.encode()).digest(),
+            secrets=(
+                ClientSecret(
+                    id=ADMIN_SECRET,
+                    name="Of development mode",
+                    digest=sha256(admin_secret.encode()).digest(),
+                    hint=admin_secret[:3],
+                ),
+            ),
             app_roles=ADMIN_ROLES,
         ),
     )

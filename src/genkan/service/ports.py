@@ -6,10 +6,14 @@ What the shell needs from outside: a store, channels, a clock, entropy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Literal, Protocol, TypeVar
 
-from genkan.engine.transaction import Decide, Loaded, Needs, Outgoing
+from genkan.engine.messages import Directory, SignIn
+from genkan.engine.queries import AuditQuery, Listed, Query
+from genkan.engine.transaction import Audited, Change, Decide, Loaded, Needs, Outgoing, SignInQuery
+from genkan.model import Authenticator, Group, Subject
 
 T = TypeVar("T")
 
@@ -41,6 +45,89 @@ class Store(Protocol):
 
     async def sweep(self) -> int:
         """Delete flows, counters and grants that ended long enough ago (PII-06); how many rows."""
+        ...
+
+
+class View(Protocol):
+    """What an administrator's step may look at: one consistent state, in the transaction that writes its outcome."""
+
+    now: datetime
+    directory: Directory
+
+    def person(self, id: str) -> Subject | None:
+        """A person, deleted ones too."""
+        ...
+
+    def holder(self, key: str) -> Subject | None:
+        """Whose a name is: `Identifier.key`, `ForeignIdentity.key`, or a line break and a principal name."""
+        ...
+
+    def authenticators(self, subject: str) -> tuple[Authenticator, ...]:
+        """What proves a person, active ones only, oldest first."""
+        ...
+
+    def loaded(self, subject: str) -> Loaded:
+        """All that a step about a person is decided on."""
+        ...
+
+    def group(self, id: str) -> Group | None:
+        """A group."""
+        ...
+
+    def is_member(self, member: str, group: str) -> bool:
+        """Whether somebody is in a group directly."""
+        ...
+
+    def containing(self, member: str) -> frozenset[str]:
+        """Every group that somebody is in, directly or through other groups."""
+        ...
+
+    def existing(self, kind: Literal["subject", "group"], ids: Iterable[str]) -> frozenset[str]:
+        """Those of these people or groups that there are."""
+        ...
+
+
+class AdminStore(Store, Protocol):
+    """One tenant's database, as administration uses it."""
+
+    def directory(self) -> Directory:
+        """What is configured, as last committed."""
+        ...
+
+    async def administer(self, decide: Callable[[View], tuple[Change, T]]) -> T:
+        """As `run`, for a step that looks for itself at what it is decided on."""
+        ...
+
+    async def look(self, at: Callable[[View], T]) -> T:
+        """What is seen in one consistent view of what was committed last."""
+        ...
+
+    async def people(self, query: Query, *, deleted: bool = False) -> Listed:
+        """A page of people, deleted ones or the others."""
+        ...
+
+    async def groups(self, query: Query) -> Listed:
+        """A page of groups."""
+        ...
+
+    async def members(
+        self, group: str, *, after: str = "", limit: int = 100, transitive: bool = False
+    ) -> tuple[tuple[str, Subject | Group | None], ...]:
+        """Members after this id, by id; beside an id None for what is no person and no group."""
+        ...
+
+    async def groups_of(
+        self, member: str, *, after: str = "", limit: int = 100, transitive: bool = False
+    ) -> tuple[Group, ...]:
+        """The groups that somebody is in after this id, by id."""
+        ...
+
+    async def audits(self, query: AuditQuery) -> tuple[Audited, ...]:
+        """Changes by administrators, newest first."""
+        ...
+
+    async def sign_ins(self, query: SignInQuery) -> tuple[SignIn, ...]:
+        """Entries of the sign-in log, newest first."""
         ...
 
 

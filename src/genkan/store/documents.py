@@ -11,36 +11,19 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from genkan.engine.messages import Directory
+from genkan.engine.messages import Directory, Document
 from genkan.engine.transaction import Conflict
-from genkan.model import Client, Kind, MethodSettings, Resource, Tenant
+from genkan.model import Client, Kind, MethodSettings, Resource, SignUpFlow, Tenant
 from genkan.policy.model import (
     AuthenticationContext,
-    CountryLocation,
-    IpLocation,
     NamedLocation,
     Policy,
     Strength,
 )
 from genkan.store import sql
 
-Document: TypeAlias = (
-    Tenant
-    | Client
-    | Resource
-    | Policy
-    | IpLocation
-    | CountryLocation
-    | Strength
-    | AuthenticationContext
-    | tuple[Kind, MethodSettings]
-)
-"""One thing that is configured. The settings of a method know their kind only beside them."""
-
 Key: TypeAlias = tuple[str, str]
 """Kind and id of a document."""
-
-_REVISION = "revision"
 
 _tenant = msgspec.json.Decoder(Tenant).decode
 _resource = msgspec.json.Decoder(Resource).decode
@@ -49,6 +32,7 @@ _method = msgspec.json.Decoder(MethodSettings).decode
 _location = msgspec.json.Decoder(NamedLocation).decode
 _strength = msgspec.json.Decoder(Strength).decode
 _context = msgspec.json.Decoder(AuthenticationContext).decode
+_sign_up_flow = msgspec.json.Decoder(SignUpFlow).decode
 _client = msgspec.json.Decoder(Client).decode
 
 
@@ -62,7 +46,7 @@ class Configuration(NamedTuple):
 
 def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Configuration:
     """Return what is configured: the one known if it is still right, else read anew."""
-    (revision,) = execute(sql.META, (_REVISION,)).fetchone()
+    (revision,) = execute(sql.META, (sql.REVISION,)).fetchone()
     if known is not None and known.revision == revision:
         return known
     (has_groups,) = execute(sql.HAS_MEMBERSHIPS, ()).fetchone()
@@ -79,6 +63,7 @@ def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Conf
         locations={name: _location(body) for name, body in bodies.get("location", {}).items()},
         strengths={name: _strength(body) for name, body in bodies.get("strength", {}).items()},
         contexts={name: _context(body) for name, body in bodies.get("context", {}).items()},
+        sign_up_flows={name: _sign_up_flow(body) for name, body in bodies.get("sign_up_flow", {}).items()},
         revision=int(revision),
     )
     return Configuration(revision, directory, bool(has_groups))
@@ -90,7 +75,7 @@ def replace(execute: sql.Execute, directory: Directory, tenant: str) -> None:
 
     Raises: `Conflict` when the one stored is of another revision; a directory of revision 0 replaces any.
     """
-    (revision,) = execute(sql.META, (_REVISION,)).fetchone()
+    (revision,) = execute(sql.META, (sql.REVISION,)).fetchone()
     if directory.revision not in (0, int(revision)):
         raise Conflict(f"the directory was changed meanwhile: revision {revision}, not {directory.revision}")
     execute(sql.REMOVE_DOCUMENTS, ())
@@ -100,11 +85,10 @@ def replace(execute: sql.Execute, directory: Directory, tenant: str) -> None:
 def put(execute: sql.Execute, documents: Iterable[Document], tenant: str) -> None:
     """Insert documents, or replace those of the same kind and id."""
     for document in documents:
-        kind, name = key_of(document)
+        kind, name, body = sql.document_row(document)
         if kind == "tenant" and name != tenant:
             raise ValueError(f"this is the database of tenant {tenant}, not of {name}")
-        value = document[1] if isinstance(document, tuple) else document
-        execute(sql.PUT_DOCUMENT, (kind, name, sql.encode(value).decode()))
+        execute(sql.PUT_DOCUMENT, (kind, name, body))
     touch(execute)
 
 
@@ -124,29 +108,7 @@ def change_members(execute: sql.Execute, text: str, group: str, members: Iterabl
 
 def touch(execute: sql.Execute) -> None:
     """Let everybody know that what they keep in memory is of yesterday."""
-    (revision,) = execute(sql.META, (_REVISION,)).fetchone()
-    execute(sql.PUT_META, (_REVISION, str(int(revision) + 1)))
-
-
-def key_of(document: Document) -> Key:
-    """Return kind and id of a document."""
-    match document:
-        case Tenant():
-            return "tenant", document.id
-        case Client():
-            return "client", document.id
-        case Resource():
-            return "resource", document.id
-        case Policy():
-            return "policy", document.id
-        case IpLocation() | CountryLocation():
-            return "location", document.id
-        case Strength():
-            return "strength", document.id
-        case AuthenticationContext():
-            return "context", document.id
-        case (kind, _):
-            return "method", kind.value
+    execute(sql.TOUCH.text, (sql.REVISION,))
 
 
 def _documents(directory: Directory) -> Iterator[Document]:
@@ -158,3 +120,4 @@ def _documents(directory: Directory) -> Iterator[Document]:
     yield from directory.locations.values()
     yield from directory.strengths.values()
     yield from directory.contexts.values()
+    yield from directory.sign_up_flows.values()

@@ -6,7 +6,7 @@ Knows no driver and no channel. Source: TIM-01, F-04, F-20.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -27,11 +27,14 @@ LONGEST_WAIT = timedelta(minutes=1)
 _message = msgspec.json.Decoder(Message).decode
 
 
-def lease(execute: sql.Execute, limit: int, now: datetime, sealer: Sealer) -> list[Outgoing]:
+def lease(
+    execute: sql.Execute, limit: int, now: datetime, sealer: Sealer, linked: Callable[[sql.Row], sql.Row]
+) -> list[Outgoing]:
     """
     Return up to `limit` rows that are due, each leased to the caller. Those past their end are dropped unsent.
 
-    A row that does not open is dropped too, and audited: it would come back for ever.
+    A row that does not open is dropped too, and audited: it would come back for ever. `linked` makes an audit row
+    one of the chain.
     """
     leased: list[Outgoing] = []
     moment = sql.to_milliseconds(now)
@@ -48,7 +51,7 @@ def lease(execute: sql.Execute, limit: int, now: datetime, sealer: Sealer) -> li
             except SealBroken:
                 execute(sql.DROP, (row,))
                 lost = Record(action="outbox:unreadable", detail={"message": name, "row": row})
-                execute(sql.INSERT_AUDIT.text, sql.audit_row(lost, now))
+                execute(sql.INSERT_AUDIT.text, linked(sql.audit_row(lost, now)))
                 continue
             execute(sql.LEASE, (until, row))
             leased.append(Outgoing(id=row, message=message, attempts=attempts + 1))

@@ -53,6 +53,10 @@ class KeyPurpose(StrEnum):
     ROTATION = "rotation"
     PAIRWISE = "pairwise"
     COOKIES = "cookies"
+    AUDIT = "audit"
+    """Links the rows of the audit log."""
+    PAGES = "pages"
+    """Vouches for where the next page of a list begins."""
     DEVELOPMENT = "development"
     """Secrets that `genkan dev` makes up and that stay the same from one start to the next."""
 

@@ -19,16 +19,42 @@ from genkan.engine.messages import (
     Count,
     Deliver,
     Directory,
+    Document,
+    DocumentKind,
+    Join,
+    Leave,
     LogSignIn,
     PutAuthenticator,
+    PutDocument,
     PutGrant,
+    PutGroup,
     PutSubject,
     Record,
+    RemoveDocument,
+    RemoveGroup,
     RevokeGrants,
     SignIn,
 )
 from genkan.engine.transaction import Audited, Change, Loaded, Needs, SignInQuery
-from genkan.model import Authenticator, Grant, Message, Subject
+from genkan.model import (
+    Authenticator,
+    Client,
+    Grant,
+    Group,
+    Message,
+    Resource,
+    Scalar,
+    SignUpFlow,
+    Subject,
+    Tenant,
+)
+from genkan.policy.model import (
+    AuthenticationContext,
+    CountryLocation,
+    IpLocation,
+    Policy,
+    Strength,
+)
 from genkan.store.sealing import Sealer
 
 Row: TypeAlias = tuple[Any, ...]
@@ -89,10 +115,17 @@ UPDATE_FLOW = Statement(
     "UPDATE flow SET version = version + 1, subject = ?, keep_until = ?, body = ? WHERE id = ? AND version = ?",
     guarded=True,
 )
-INSERT_SUBJECT = Statement("INSERT INTO subject (id, revision, body) VALUES (?, 1, ?)")
-UPDATE_SUBJECT = Statement(
-    "UPDATE subject SET revision = revision + 1, body = ? WHERE id = ? AND revision = ?", guarded=True
+INSERT_SUBJECT = Statement(
+    "INSERT INTO subject (body, display_name, given_name, surname, mail, principal_name, enabled, risk, created_at,"
+    " deleted_at, id, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
 )
+UPDATE_SUBJECT = Statement(
+    "UPDATE subject SET body = ?, display_name = ?, given_name = ?, surname = ?, mail = ?, principal_name = ?,"
+    " enabled = ?, risk = ?, created_at = ?, deleted_at = ?, revision = revision + 1 WHERE id = ? AND revision = ?",
+    guarded=True,
+)
+INSERT_EXTENSION = Statement("INSERT INTO subject_extension (subject, name, value) VALUES (?, ?, ?)")
+DELETE_EXTENSIONS = Statement("DELETE FROM subject_extension WHERE subject = ?")
 INSERT_IDENTIFIER = Statement("INSERT INTO identifier (key, subject) VALUES (?, ?)")
 DELETE_IDENTIFIERS = Statement("DELETE FROM identifier WHERE subject = ?")
 INSERT_AUTHENTICATOR = Statement(
@@ -122,15 +155,41 @@ INSERT_OUTBOX = Statement(
     appends=True,
 )
 INSERT_AUDIT = Statement(
-    "INSERT INTO audit (at, action, reason, subject, client, correlation_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "INSERT INTO audit (seq, at, action, reason, subject, client, correlation_id, detail, category, link)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     appends=True,
 )
+"""Its row is one of `audit_row` until the chain has numbered and linked it."""
 REPLACE_SIGN_IN = Statement(
     "INSERT INTO sign_in (id, at, correlation_id, subject, client, interactive, reason, keep_until, body)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (id) DO UPDATE SET subject = excluded.subject, reason = excluded.reason, body = excluded.body",
     appends=True,
 )
+
+# What an administrator's step writes beside. -------------------------------------------------------------------------
+
+INSERT_GROUP = Statement(
+    "INSERT INTO directory_group (body, display_name, created_at, id, revision) VALUES (?, ?, ?, ?, 1)"
+)
+UPDATE_GROUP = Statement(
+    "UPDATE directory_group SET body = ?, display_name = ?, created_at = ?, revision = revision + 1"
+    " WHERE id = ? AND revision = ?",
+    guarded=True,
+)
+DELETE_GROUP = Statement("DELETE FROM directory_group WHERE id = ?", guarded=True)
+FORGET_GROUP = Statement("DELETE FROM membership WHERE group_id = ? OR member_id = ?")
+JOIN = Statement("INSERT INTO membership (member_id, group_id) VALUES (?, ?)")
+LEAVE = Statement("DELETE FROM membership WHERE member_id = ? AND group_id = ?", guarded=True)
+PUT_ONE_DOCUMENT = Statement(
+    "INSERT INTO document (kind, id, revision, body) VALUES (?, ?, 1, ?)"
+    " ON CONFLICT (kind, id) DO UPDATE SET revision = document.revision + 1, body = excluded.body"
+)
+REMOVE_ONE_DOCUMENT = Statement("DELETE FROM document WHERE kind = ? AND id = ?", guarded=True)
+TOUCH = Statement(
+    "UPDATE meta SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE name = ?", guarded=True
+)
+"""Lets everybody know that what they keep in memory of documents and memberships is of yesterday."""
 
 # Everything else. ----------------------------------------------------------------------------------------------------
 
@@ -158,11 +217,8 @@ PUT_META = (
 )
 
 DOCUMENTS = "SELECT kind, id, body FROM document ORDER BY kind, id"
-PUT_DOCUMENT = (
-    "INSERT INTO document (kind, id, revision, body) VALUES (?, ?, 1, ?)"
-    " ON CONFLICT (kind, id) DO UPDATE SET revision = document.revision + 1, body = excluded.body"
-)
-REMOVE_DOCUMENT = "DELETE FROM document WHERE kind = ? AND id = ?"
+PUT_DOCUMENT = PUT_ONE_DOCUMENT.text
+REMOVE_DOCUMENT = REMOVE_ONE_DOCUMENT.text
 REMOVE_DOCUMENTS = "DELETE FROM document"
 HAS_MEMBERSHIPS = "SELECT EXISTS (SELECT 1 FROM membership)"
 ADD_MEMBER = "INSERT INTO membership (member_id, group_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
@@ -177,11 +233,11 @@ PUT_SIGNING_KEY = (
 )
 
 TRAIL = """
-SELECT seq, at, action, reason, subject, client, correlation_id, detail FROM audit
+SELECT seq, at, action, reason, subject, client, correlation_id, detail, category FROM audit
  WHERE seq > ? ORDER BY seq LIMIT ?
 """
 TRAIL_OF_REQUEST = """
-SELECT seq, at, action, reason, subject, client, correlation_id, detail FROM audit
+SELECT seq, at, action, reason, subject, client, correlation_id, detail, category FROM audit
  WHERE correlation_id = ? AND seq > ? ORDER BY seq LIMIT ?
 """
 
@@ -196,7 +252,9 @@ WIPES = tuple(
         "refresh_grant",
         "authenticator",
         "identifier",
+        "subject_extension",
         "subject",
+        "directory_group",
         "membership",
         "bucket",
         "outbox",
@@ -207,6 +265,14 @@ WIPES = tuple(
 )
 
 # Values. -------------------------------------------------------------------------------------------------------------
+
+EXTENSION = "extension_"
+"""How the names of custom attributes begin."""
+
+REVISION = "revision"
+"""The name in `meta` of what `TOUCH` counts."""
+
+TOUCHING = (PutDocument, RemoveDocument, Join, Leave, RemoveGroup)
 
 OUTBOX_BODY = "outbox.body"
 SIGNING_KEY_PEM = "signing_key.pem"
@@ -321,6 +387,8 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
     for effect in change.effects:
         if type(effect) is PutSubject:  # What refers to a subject is written after it.
             yield from _put_subject(effect.subject, loaded.subject)
+    if any(isinstance(effect, TOUCHING) for effect in change.effects):
+        yield TOUCH, (REVISION,)
     for effect in change.effects:
         match effect:
             case Record():
@@ -340,23 +408,105 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
                 yield REVOKE_GRANTS, (to_milliseconds(effect.at), effect.subject)
             case PutSubject():
                 pass
+            case PutGroup():
+                yield _put_group(effect.group)
+            case RemoveGroup():
+                yield FORGET_GROUP, (effect.id, effect.id)
+                yield DELETE_GROUP, (effect.id,)
+            case Join():
+                yield JOIN, (effect.member, effect.group)
+            case Leave():
+                yield LEAVE, (effect.member, effect.group)
+            case PutDocument():
+                yield PUT_ONE_DOCUMENT, document_row(effect.document)
+            case RemoveDocument():
+                yield REMOVE_ONE_DOCUMENT, (effect.kind, effect.id)
             case _:
                 assert_never(effect)
 
 
 def _put_subject(subject: Subject, before: Subject | None) -> Iterator[Write]:
     """Yield the writes of a subject and, where they have changed, of its identifiers."""
-    body = encode(replace(subject, revision=subject.revision + 1)).decode()
-    keys = dict.fromkeys(identifier.key for identifier in subject.identifiers)
+    row = _subject_row(subject)
+    keys = dict.fromkeys((*(i.key for i in subject.identifiers), *(f.key for f in subject.foreign)))
+    if subject.principal_name:
+        keys[f"\n{subject.principal_name.lower()}"] = None
+    extensions = [(n, v) for n, v in subject.attributes.items() if n.startswith(EXTENSION)]
     if subject.revision == 0:
-        yield INSERT_SUBJECT, (subject.id, body)
+        yield INSERT_SUBJECT, row
     else:
-        yield UPDATE_SUBJECT, (body, subject.id, subject.revision)
+        yield UPDATE_SUBJECT, (*row, subject.revision)
+        yield DELETE_EXTENSIONS, (subject.id,)
+    for name, value in extensions:
+        yield INSERT_EXTENSION, (subject.id, name.casefold(), text_of(value))
+    if subject.revision > 0:
         if before is not None and before.id == subject.id and before.identifiers == subject.identifiers:
             return
         yield DELETE_IDENTIFIERS, (subject.id,)
     for key in keys:
         yield INSERT_IDENTIFIER, (key, subject.id)
+
+
+def _subject_row(subject: Subject) -> Row:
+    said, email = subject.attributes, subject.email
+    return (
+        encode(replace(subject, revision=subject.revision + 1)).decode(),
+        text_of(said.get("displayName", "")),
+        text_of(said.get("givenName", "")),
+        text_of(said.get("surname", "")),
+        text_of(said.get("mail") or (email.value if email else "")),
+        subject.principal_name.casefold(),
+        int(subject.status == "active"),
+        "" if subject.risk.state == "none" else subject.risk.state.casefold(),
+        to_milliseconds(subject.created_at),
+        0 if subject.deleted_at is None else to_milliseconds(subject.deleted_at),
+        subject.id,
+    )
+
+
+def text_of(value: Scalar) -> str:
+    """Return a value as columns of text hold it, in its folded case."""
+    return str(value).casefold()
+
+
+def _put_group(group: Group) -> Write:
+    revision = group.revision
+    row = (
+        encode(replace(group, revision=revision + 1)).decode(),
+        text_of(group.name),
+        to_milliseconds(group.created_at),
+        group.id,
+    )
+    return (INSERT_GROUP, row) if revision == 0 else (UPDATE_GROUP, (*row, revision))
+
+
+def document_row(document: Document) -> Row:
+    """Return a document as `PUT_DOCUMENT` takes it."""
+    value = document[1] if isinstance(document, tuple) else document
+    return (*key_of(document), encode(value).decode())
+
+
+def key_of(document: Document) -> tuple[DocumentKind, str]:
+    """Return kind and id of a document."""
+    match document:
+        case Tenant():
+            return "tenant", document.id
+        case Client():
+            return "client", document.id
+        case Resource():
+            return "resource", document.id
+        case Policy():
+            return "policy", document.id
+        case IpLocation() | CountryLocation():
+            return "location", document.id
+        case Strength():
+            return "strength", document.id
+        case AuthenticationContext():
+            return "context", document.id
+        case SignUpFlow():
+            return "sign_up_flow", document.id
+        case (kind, _):
+            return "method", kind.value
 
 
 def _put_authenticator(authenticator: Authenticator) -> Write:
@@ -383,7 +533,7 @@ def _outbox_row(message: Message, now: datetime, sealer: Sealer) -> Row:
 
 
 def audit_row(record: Record, now: datetime) -> Row:
-    """Return a record as `INSERT_AUDIT` takes it."""
+    """Return a record as the chain takes it, and `INSERT_AUDIT` with its number before and its link after."""
     return (
         to_milliseconds(now),
         record.action,
@@ -392,6 +542,7 @@ def audit_row(record: Record, now: datetime) -> Row:
         record.client,
         record.correlation_id,
         encode(record.detail).decode(),
+        record.category,
     )
 
 
@@ -435,9 +586,10 @@ def sign_ins(execute: Execute, query: SignInQuery) -> tuple[SignIn, ...]:
 
 def audited(row: Row) -> Audited:
     """Return an audit row as a value."""
-    seq, at, action, reason, subject, client, correlation_id, detail = row
+    seq, at, action, reason, subject, client, correlation_id, detail, category = row
     record = Record(
         action=action,
+        category=category,
         reason=reason,
         subject=subject,
         client=client,

@@ -17,11 +17,24 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from genkan.engine.messages import Directory, SignIn
-from genkan.engine.transaction import Audited, Decide, Loaded, Needs, Outgoing, SignInQuery, StoreUnavailable
-from genkan.store import documents, outbox, sql
+from genkan.engine.messages import Directory, Document, SignIn
+from genkan.engine.queries import AuditQuery, Listed, Query
+from genkan.engine.transaction import (
+    Audited,
+    Change,
+    Decide,
+    Loaded,
+    Needs,
+    Outgoing,
+    SignInQuery,
+    StoreUnavailable,
+)
+from genkan.model import Group, Subject
+from genkan.store import chain, documents, outbox, people, sql
 from genkan.store.batch import Batches
+from genkan.store.chain import Chain, Chained
 from genkan.store.migrations import expect_schema, migrate
+from genkan.store.people import View
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, SealBroken, Sealer, sync_folder
 from genkan.tokens.keys import SigningKey
 
@@ -51,11 +64,13 @@ class SqliteReader:
         tenant_id: str,
         sealer: Sealer,
         clock: Callable[[], datetime],
+        chain_key: bytes,
     ) -> None:
         """Use what `open` has prepared."""
         self._connect = connect
         self._tenant = tenant_id
         self._sealer = sealer
+        self._chain_key = chain_key
         self._clock = clock
         self._now = clock()
         self._closed = False
@@ -83,7 +98,7 @@ class SqliteReader:
                 _check_owner(connection, path, tenant_id, sealer)
             finally:
                 connection.close()
-            return cls(lambda: _connect(path), tenant_id, sealer, clock)
+            return cls(lambda: _connect(path), tenant_id, sealer, clock, keys.of(KeyPurpose.AUDIT, tenant_id))
         except sqlite3.Error as error:
             raise _unreadable(path, error) from error
 
@@ -130,6 +145,49 @@ class SqliteReader:
         """Return entries of the sign-in log, newest first."""
         return self._read(lambda execute: sql.sign_ins(execute, query))
 
+    async def people(self, query: Query, *, deleted: bool = False) -> Listed:
+        """Return a page of people, deleted ones or the others."""
+        return self._read(lambda execute: people.people(execute, query, deleted=deleted))
+
+    async def groups(self, query: Query) -> Listed:
+        """Return a page of groups."""
+        return self._read(lambda execute: people.groups(execute, query))
+
+    async def members(
+        self, group: str, *, after: str = "", limit: int = 100, transitive: bool = False
+    ) -> tuple[tuple[str, Subject | Group | None], ...]:
+        """Return members after this id, by id; beside an id None for what is no person and no group."""
+        return self._read(lambda execute: people.members(execute, group, after, limit, transitive=transitive))
+
+    async def groups_of(
+        self, member: str, *, after: str = "", limit: int = 100, transitive: bool = False
+    ) -> tuple[Group, ...]:
+        """Return the groups that somebody is in after this id, by id."""
+        return self._read(
+            lambda execute: people.groups_of(execute, member, after, limit, transitive=transitive)
+        )
+
+    async def audits(self, query: AuditQuery) -> tuple[Audited, ...]:
+        """Return changes by administrators, newest first."""
+        return self._read(lambda execute: people.audits(execute, query))
+
+    async def look(self, at: Callable[[View], T]) -> T:
+        """Return what is seen of people and groups in one consistent view of what was committed last."""
+
+        def load(execute: sql.Execute) -> T:
+            seen = self._committed = documents.read(execute, self._committed, self._tenant)
+            return at(View(execute, self._tick(), seen.directory, seen.has_groups))
+
+        return self._read(load)
+
+    async def verify_trail(self, expected: str | None = None) -> Chained:
+        """
+        Say whether the audit log is as it was written (LOG-05). `expected` is a head noted earlier.
+
+        Reads all of it: a second for some hundred thousand rows, during which nothing else is done here.
+        """
+        return self._read(lambda execute: chain.verify(execute, self._chain_key, expected))
+
     # Inside a transaction. -------------------------------------------------------------------------------------------
 
     def _tick(self) -> datetime:
@@ -170,13 +228,15 @@ class SqliteStore(SqliteReader):
         tenant_id: str,
         sealer: Sealer,
         clock: Callable[[], datetime],
+        chain_key: bytes,
         lock: IO[str],
     ) -> None:
         """Use what `open` has prepared."""
-        super().__init__(connect, tenant_id, sealer, clock)
+        super().__init__(connect, tenant_id, sealer, clock, chain_key)
         self._lock = lock
         self._known = self._committed
         """What is configured, as the transaction of the batch sees it."""
+        self._chain = Chain(chain_key, lambda: self._batches.writer.execute)
         self._batches = Batches(connect, began=self._begin, committed=self._publish)
 
     @classmethod
@@ -197,7 +257,8 @@ class SqliteStore(SqliteReader):
                 undo.callback(connection.close)
                 migrate(connection, str(path))
                 _check(connection, path, tenant_id, sealer)
-                store = cls(lambda: _connect(path), tenant_id, sealer, clock, lock)
+                chain_key = keys.of(KeyPurpose.AUDIT, tenant_id)
+                store = cls(lambda: _connect(path), tenant_id, sealer, clock, chain_key, lock)
                 connection.close()
             except sqlite3.Error as error:
                 raise _unreadable(path, error) from error
@@ -222,9 +283,20 @@ class SqliteStore(SqliteReader):
         """
         return await self._batches.submit(self._step, needs, decide)
 
+    async def administer(self, decide: Callable[[View], tuple[Change, T]]) -> T:
+        """
+        Let an administrator's step look, decide, and write; return its answer only after the commit.
+
+        `decide` is as that of `run`, but for what it is decided on: it looks for that itself.
+        Raises: `StoreUnavailable`; `Conflict` when its outcome cannot be written on any state.
+        """
+        return await self._batches.submit(self._administer, decide)
+
     async def lease(self, limit: int) -> Sequence[Outgoing]:
         """Take up to `limit` outbox rows that are due; nobody else is given them while the lease lasts."""
-        return await self._work(lambda execute: outbox.lease(execute, limit, self._now, self._sealer))
+        return await self._work(
+            lambda execute: outbox.lease(execute, limit, self._now, self._sealer, self._chain.linked)
+        )
 
     async def settle(self, sent: Sequence[int], failed: Sequence[int]) -> None:
         """Forget the rows that were sent; give the failed ones back, due after a growing wait."""
@@ -248,6 +320,9 @@ class SqliteStore(SqliteReader):
             while deleted == SWEPT_AT_ONCE:
                 deleted = await self._work(self._sweep, text)
                 swept += deleted
+        gone = self._now - people.KEPT_AFTER_DELETION
+        while purged := await self._work(people.purge, gone, SWEPT_AT_ONCE):
+            swept += purged
         return swept
 
     # Administration. -------------------------------------------------------------------------------------------------
@@ -260,7 +335,7 @@ class SqliteStore(SqliteReader):
         """
         await self._work(documents.replace, new, self._tenant)
 
-    async def put_documents(self, *new: documents.Document) -> None:
+    async def put_documents(self, *new: Document) -> None:
         """Insert documents, or replace those of the same kind and id."""
         await self._work(documents.put, new, self._tenant)
 
@@ -324,16 +399,28 @@ class SqliteStore(SqliteReader):
 
     def _begin(self) -> None:
         self._tick()
+        self._chain.began()
         self._known = documents.read(self._batches.writer.execute, self._known, self._tenant)
 
     def _publish(self) -> None:
         self._committed = self._known
 
     def _step(self, needs: Needs, decide: Decide[T]) -> T:
-        writer = self._batches.writer
         known = self._known
-        loaded = sql.load(writer.execute, needs, self._now, known.directory, known.has_groups)
+        loaded = sql.load(self._batches.writer.execute, needs, self._now, known.directory, known.has_groups)
         change, answer = decide(loaded)
+        self._write(change, loaded)
+        return answer
+
+    def _administer(self, decide: Callable[[View], tuple[Change, T]]) -> T:
+        writer, known = self._batches.writer, self._known
+        change, answer = decide(View(writer.execute, self._now, known.directory, known.has_groups))
+        self._write(change, Loaded(now=self._now, directory=known.directory))
+        self._known = documents.read(writer.execute, known, self._tenant)
+        return answer
+
+    def _write(self, change: Change, loaded: Loaded) -> None:
+        writer = self._batches.writer
         appended: list[sql.Write] = []
         for statement, row in list(sql.writes(change, loaded, self._sealer)):
             if statement.appends:
@@ -341,8 +428,8 @@ class SqliteStore(SqliteReader):
             elif writer.execute(statement.text, row).rowcount != 1 and statement.guarded:
                 raise sql.Stale(statement.text)
         for statement, row in appended:
-            self._batches.append(statement.text, row)
-        return answer
+            linked = self._chain.linked(row) if statement is sql.INSERT_AUDIT else row
+            self._batches.append(statement.text, linked)
 
     async def _work(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do what is not a step in the batch. What is configured may be another after it."""
