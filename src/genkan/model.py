@@ -536,6 +536,12 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """Code points of a new password (PWD-01)."""
     password_min_strength: int = 2
     """What zxcvbn must estimate of a new password, 0 to 4 (PWD-02)."""
+    foreign_hashes: tuple[str, ...] = ()
+    """
+    The kinds of password hashes that were imported. Where accounts are hidden a password costs the work of all of
+    them, so that time does not tell who has yet to sign in (ENUM-04). An import writes them; empty them when the last
+    of its people has signed in, or has had to reset.
+    """
     access_token_lifetime: timedelta = timedelta(minutes=10)
     """Of an access token (TOK-20)."""
     id_token_lifetime: timedelta = timedelta(hours=1)

@@ -298,10 +298,11 @@ def _prove_password(
             return steps.no(flow, event, facts, Reason.WRONG_PASSWORD)
         spent = rate.spend(history, rate.WRONG_GUESSES, facts.now)
         pending = flow.pending + (1 if checked is None else 0)
+        beside = facts.directory.tenant.foreign_hashes if flow.hides else ()
         if spent is not None:
             return Step(
                 flow=replace(flow, pending=pending),
-                reply=NeedCheck(authenticator=authenticator, text=event.text, spent=spent[-1]),
+                reply=NeedCheck(authenticator=authenticator, text=event.text, spent=spent[-1], beside=beside),
                 effects=(
                     Count(
                         bucket=bucket, history=spent, keep_until=rate.keep_until(spent, rate.WRONG_GUESSES)
@@ -312,7 +313,13 @@ def _prove_password(
             # It has to wait, so whatever the answer is, it is no; the time that it takes must not tell (ENUM-07).
             return Step(
                 flow=replace(flow, pending=pending),
-                reply=NeedCheck(authenticator=None, text=event.text, spent=0),
+                reply=NeedCheck(
+                    authenticator=None,
+                    text=event.text,
+                    spent=0,
+                    like=authenticator.material if authenticator else None,
+                    beside=beside,
+                ),
             )
     flow = replace(flow, pending=max(0, flow.pending - 1))
     if not checked.right or authenticator is None:

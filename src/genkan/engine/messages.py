@@ -204,6 +204,10 @@ class NeedCheck(Struct, frozen=True, kw_only=True):
     text: Secret
     spent: int
     """The entry in the history of guesses to take back if the password is right."""
+    like: Secret | None = None
+    """Where it is no whatever is right: the hash whose work is done all the same (ENUM-07)."""
+    beside: tuple[str, ...] = ()
+    """The kinds of foreign hashes that are compared beside, where it may not show whose password is one."""
 
 
 class Ready(Struct, frozen=True, kw_only=True):

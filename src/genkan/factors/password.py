@@ -18,6 +18,7 @@ from unicodedata import normalize
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from msgspec import Struct
 
+from genkan.factors import foreign
 from genkan.model import Reason, Secret
 
 LONGEST = 256
@@ -86,15 +87,33 @@ def hash_new(text: str, salt: bytes) -> Secret:
     )
 
 
-def verify(material: Secret | None, text: str) -> bool:
+def verify(
+    material: Secret | None, text: str, *, like: Secret | None = None, beside: Iterable[str] = ()
+) -> bool:
     """
-    Say whether `text` is the password that was hashed, exactly, after composing both.
+    Say whether `text` is the password that was hashed, exactly: after composing both, or as typed if another system
+    hashed it.
 
-    None as material, or material that is not one of our strings, costs one full hash and is wrong (PWD-09).
+    None as material, or material that is no hash, costs one full hash and is wrong (PWD-09); with `like`, as much as
+    that one.
+
+    Shapes:   `beside` are dummies of `foreign`. One of each kind is compared, and one of ours, the real one in its
+              place: so everybody's password costs the same where some are still another system's hashes.
     """
-    stored = _stored(material)
+    real = material or like
+    kinds = {"": _DUMMY_TEXT} | {kind: Secret(kind) for kind in beside}
+    kind = "" if real is None else foreign.dummy(real)
+    work = kinds | {kind: real or _DUMMY_TEXT} if len(kinds) > 1 else {kind: real or _DUMMY_TEXT}
+    right = {name: _verify(hashed, text) for name, hashed in work.items()}
+    return right[kind] and material is not None
+
+
+def _verify(material: Secret, text: str) -> bool:
     if len(text) > _LONGEST_TYPED:
-        stored, text = None, ""
+        material, text = Secret(foreign.dummy(material)), ""
+    if foreign.dummy(material):
+        return foreign.verify(material, text)
+    stored = _stored(material)
     try:
         given = normalize("NFKC", text).encode()
     except UnicodeEncodeError:  # a lone surrogate: no password has one
@@ -111,7 +130,7 @@ def verify(material: Secret | None, text: str) -> bool:
 
 
 def needs_rehash(material: Secret) -> bool:
-    """Say whether the stored string is weaker than what `hash_new` makes today."""
+    """Say whether the stored string is weaker than what `hash_new` makes today, or another system's."""
     stored = _stored(material)
     return (
         stored is None
@@ -141,9 +160,13 @@ _DUMMY = _Hash(
 )
 
 
-def _stored(material: Secret | None) -> _Hash | None:
+_DUMMY_TEXT = Secret("")
+"""No hash, so that `_DUMMY` is compared."""
+
+
+def _stored(material: Secret) -> _Hash | None:
     """Take a PHC string apart; None if it is none, or asks for more than this process will do."""
-    found = None if material is None else _phc(material.text)
+    found = _phc(material.text)
     if found is None:
         return None
     memory_kib, passes, lanes = (int(part) for part in found.groups()[:3])

@@ -65,7 +65,7 @@ class Hashing:
 def _check(need: NeedCheck) -> Checked:
     authenticator = need.authenticator
     material = authenticator.material if authenticator else None
-    right = password.verify(material, need.text.text)
+    right = password.verify(material, need.text.text, like=need.like, beside=need.beside)
     rehashed = None
     if right and material is not None and password.needs_rehash(material):
         rehashed = password.hash_new(need.text.text, secrets.token_bytes(16))
