@@ -1,55 +1,16 @@
-"""The pages in a real browser, over a real server."""
+"""The pages Inbox and Connect in a real browser, over a real server."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.server import Server, new_address, running, sign_up_by_code
+from tests.console.visit import NARROW, WIDE, Scheme, Visit
+from tests.server import Server, new_address, sign_up_by_code
 
 pytestmark = pytest.mark.browser
-
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("console") / "data") as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield opened
-        opened.close()
-
-
-class Visit:
-    """A page, and everything it complained of or asked for."""
-
-    def __init__(
-        self, browser: Browser, size: dict[str, int], scheme: Literal["light", "dark"] = "light"
-    ) -> None:
-        self.context = browser.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
-        self.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.asked: set[str] = set()
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.add(request.url))
-
-    def clipboard(self) -> str:
-        return str(self.page.evaluate("navigator.clipboard.readText()"))
 
 
 @pytest.fixture
@@ -161,8 +122,8 @@ def test_the_page_connect_moves_the_clock_and_resets_the_tenant(wide: Visit, ser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("path", ["/", "/dev/inbox", "/dev/connect"])
-def test_no_page_is_wider_than_its_window(
-    browser: Browser, server: Server, path: str, size: dict[str, int], scheme: Literal["light", "dark"]
+def test_no_page_is_wider_than_its_window_or_shuts_anybody_out(
+    browser: Browser, server: Server, path: str, size: dict[str, int], scheme: Scheme
 ) -> None:
     sign_up_by_code(server, f"somebody.with.a.very.long.name.{new_address()}")
     visit = Visit(browser, size, scheme)
@@ -171,5 +132,6 @@ def test_no_page_is_wider_than_its_window(
     visit.page.wait_for_timeout(200)
 
     assert visit.page.evaluate("document.documentElement.scrollWidth") == size["width"]
+    assert visit.faults() == []
     assert visit.complaints == []
     visit.context.close()

@@ -42,6 +42,19 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_every_picture_is_there_and_small() -> None:
+    shown = [
+        (page.parent / source).resolve()
+        for page in PAGES
+        for sources in re.findall(r'!\[[^]]*\]\((\S+?)\)|<img src="(\S+?)"', page.read_text("utf-8"))
+        for source in sources
+        if source
+    ]
+
+    assert shown
+    assert [picture for picture in shown if not 5_000 < picture.stat().st_size < 150_000] == []
+
+
 SECTIONED = "native-auth-v1|conditional-access|oauth-standards"
 NAMED_SECTIONS = re.compile(rf"({SECTIONED}) (A?\d+(?:\.\d+)?(?:(?:, | to | and )A?\d+(?:\.\d+)?)*)")
 

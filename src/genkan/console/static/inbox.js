@@ -46,7 +46,7 @@ function fillCode(button, message) {
   button.hidden = message.code === null;
   if (message.code === null) return;
   button.textContent = message.code;
-  button.setAttribute("aria-label", `Copy the code ${[...message.code].join(" ")}`);
+  button.setAttribute("aria-label", `Copy the code ${message.code}`);
   button.title = "Copy the code";
   button.addEventListener("click", () => copy(message.code, button, "the code"));
 }

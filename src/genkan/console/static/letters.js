@@ -29,9 +29,9 @@ function letter(message) {
     h("summary", {}, email ? "The e-mail" : "On the phone"),
     email ? frame(message) : phone(message));
   const fill = message.code !== null && h("button", {
-    type: "button", class: "code", title: "Fill it in", "aria-label": `Fill in the code ${[...message.code].join(" ")}`,
+    type: "button", class: "code",
     click: () => listeners.fill(message.code, message),
-  }, h("span", { class: "code-digits" }, message.code), h("span", { class: "code-does", "aria-hidden": "true" }, "Fill in"));
+  }, h("span", { class: "code-digits" }, message.code), h("span", { class: "code-does" }, "Fill in"));
   const item = h("li", { class: "letter-item" },
     h("p", { class: "letter-head" },
       icon(ICON[message.channel]),

@@ -79,7 +79,7 @@ function put(title, ...parts) {
 
 /** Moves the keyboard to where the person goes on; not on the first screen of a fresh page. */
 function focusOn(element) {
-  if (screen.dataset.used) element?.focus({ preventScroll: matchMedia("(min-width: 64rem)").matches });
+  if ("used" in screen.dataset) element?.focus({ preventScroll: matchMedia("(min-width: 64rem)").matches });
 }
 
 function field(label, properties, hint) {
@@ -87,6 +87,9 @@ function field(label, properties, hint) {
   const input = h("input", { id, "aria-describedby": hint ? `${id}-hint` : null, spellcheck: "false", ...properties });
   return [h("div", { class: "field" }, h("label", { for: id }, label), input, hint && h("p", { class: "hint", id: `${id}-hint` }, hint)), input];
 }
+
+/** So that a password manager knows whose password this is. */
+const whose = () => h("input", { type: "email", autocomplete: "username", value: kept.address, hidden: true });
 
 const link = (words, act) => h("button", { type: "button", class: "link", click: act }, words);
 
@@ -145,7 +148,7 @@ const ASKS = { code: askCode, password: askPassword, "new-password": askNewPassw
 function follow(outcome) {
   if (outcome.failure) alertWith(advice(outcome.failure));
   else if (outcome.browser) toBrowser(outcome.browser);
-  else if (outcome.session) signedIn(outcome.session);
+  else if (outcome.session) signedIn(outcome.session, outcome.note);
   else if (outcome.ask) ASKS[outcome.ask](outcome);
 }
 
@@ -185,31 +188,31 @@ function startAgain() {
 
 const backLink = () => link("Start again", startAgain);
 
-function askCode({ to, channel, length, submit, again }) {
+function askCode({ to, channel, length, submit, again, note }) {
   const [code, input] = field("Code", {
     name: "code", inputmode: "numeric", autocomplete: "one-time-code", required: true, maxlength: String(length), class: "code-input", pattern: "[0-9 ]+",
   });
   const text = channel === "sms";
   const heading = put(text ? "Check your phone" : "Check your e-mail",
-    h("p", { class: "soft" }, `A code of ${length} digits went ${text ? "by text message" : "by e-mail"} to ${to}. It is in the inbox of this page.`),
+    h("p", { class: "soft" }, note ?? `A code of ${length} digits went ${text ? "by text message" : "by e-mail"} to ${to}. It is in the inbox of this page.`),
     form([code, h("p", { class: "suggestion", hidden: true })], "Continue", async () => submit(input.value.replace(/\s/g, "")),
-      again && link("Send a new code", () => go(async () => { const next = await again(); if (!next.failure) say("A new code is on its way."); return next; })), backLink()));
+      again && link("Send a new code", () => go(async () => ({ ...await again(), note: "A new code is on its way." }))), backLink()));
   typed = input;
   if (newest) suggest(newest);
   focusOn(input);
-  say(heading.textContent);
+  say(note ?? heading.textContent);
 }
 
 function askPassword({ submit }) {
   const [secret, input] = field("Password", { name: "password", type: "password", autocomplete: "current-password", required: true, value: kept.password ?? "" });
-  put("Your password", h("p", { class: "soft" }, `For ${kept.address}.`), form(secret, "Continue", async () => submit(input.value), link("Forgot it", () => start("reset")), backLink()));
+  put("Your password", h("p", { class: "soft" }, `For ${kept.address}.`), form([whose(), secret], "Continue", async () => submit(input.value), link("Forgot it", () => start("reset")), backLink()));
   focusOn(input);
 }
 
 function askNewPassword({ submit }) {
   kept.password = `${pick(["amber", "quiet", "seven", "paper", "early"])}-${pick(["bridge", "lantern", "otter", "garden", "harbour"])}-${pick(["carries", "follows", "gathers", "borrows"])}-${pick(["rain", "stones", "winter", "letters"])}`;
   const [secret, input] = field("New password", { name: "new-password", type: "text", autocomplete: "new-password", required: true, value: kept.password }, "One was made up for you; it is shown because this is a playground.");
-  put("Choose a password", form(secret, "Continue", async () => { const next = await submit(input.value); if (!next.failure) keep({ password: input.value }); return next; }, backLink()));
+  put("Choose a password", form([whose(), secret], "Continue", async () => { const next = await submit(input.value); if (!next.failure) keep({ password: input.value }); return next; }, backLink()));
   focusOn(input);
 }
 const pick = (words) => words[crypto.getRandomValues(new Uint32Array(1))[0] % words.length];
@@ -286,10 +289,10 @@ function signedIn(now, note) {
     h("div", { class: "alert", role: "alert" }),
     h("div", { class: "deeds" },
       !guarded && act("Call the demo API", async () => session.ask(apiScopes), "button"),
-      act("Refresh", async () => { const next = await session.refresh(guarded ? apiScopes : []); if (next.session) say("New tokens."); return next; }),
+      act("Refresh", async () => ({ ...await session.refresh(guarded ? apiScopes : []), note: "Fresh tokens, by the refresh token." })),
       act("Sign out", async () => { await session.signOut(); startAfterwards(); return {}; })));
   focusOn(heading);
-  say("Signed in.");
+  say(note ?? "Signed in.");
   return heading;
 }
 
@@ -387,5 +390,5 @@ control({
   },
 });
 if (sdk && chosen("driver") === "sdk") {
-  driver().then((ready) => ready.restore()).then((found) => { if (found && !screen.dataset.used) signedIn(found); }, () => {});
+  driver().then((ready) => ready.restore()).then((found) => { if (found && !("used" in screen.dataset)) signedIn(found); }, () => {});
 }

@@ -99,39 +99,43 @@ function show(call) {
   at("wire-clear").disabled = false;
   count(number);
   if (follows) toEnd();
-  if (call.correlation) tell(call.correlation, at_);
+  const over = kind === "done" || word === "redirect" || (kind === "refused" && !TRIED_AGAIN.has(told.error_codes?.[0]));
+  if (call.correlation) tell(call.correlation, at_, over);
 }
+
+/** Refusals after which the person tries once more: a wrong code, a wrong or unfit password. */
+const TRIED_AGAIN = new Set([50181, 50126, 399246, 55106, 901001]);
 
 // The pane follows what happens for as long as nobody has scrolled away from its end.
 const nearEnd = () => body.scrollHeight - body.scrollTop - body.clientHeight < 160;
 const toEnd = () => { body.scrollTop = body.scrollHeight; };
 
 /** What the server says it decided, once it decided something. */
-async function tell(correlation, { story }) {
+async function tell(correlation, { story }, over) {
   const turn = ++known.get(correlation).turn;
   const { stories } = await ask(`/dev/story?correlation_id=${encodeURIComponent(correlation)}`).catch(() => ({ stories: [] }));
   const entry = known.get(correlation);
   if (!entry || turn !== entry.turn || !stories.some((one) => one.events.some((event) => event.because.length) || one.unconcerned.length)) return;
   const follows = nearEnd();
-  story.replaceChildren(...stories.flatMap(chapters));
+  story.replaceChildren(...stories.flatMap((one) => chapters(one, over)));
   story.hidden = false;
   if (follows) toEnd();
 }
 
-function chapters(story) {
+function chapters(story, over) {
   return [
     h("h4", {}, story.title.replace(/ on \d{4}-.*$/, "")),
     h("ol", { class: "steps-told" }, story.events.map((event) => h("li", {},
       h("time", { datetime: event.at }, timeOf(event.at)),
       h("div", {}, event.text, event.because.map((sentence) => h("p", { class: "because" }, sentence)))))),
-    h("p", { class: "ending" }, story.ending),
+    over && h("p", { class: "ending" }, story.ending),
     h("details", { class: "more" }, h("summary", {}, "Who, from where, and what was not about it"),
       h("dl", { class: "members" }, story.facts.map((fact) => {
         const [name, ...rest] = fact.split(/ {2,}/);
         return h("div", {}, h("dt", {}, name), h("dd", {}, rest.join(" ")));
       })),
       story.unconcerned.map((sentence) => h("p", { class: "because" }, sentence))),
-  ];
+  ].filter(Boolean);
 }
 
 function count(many) {
