@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from genkan.engine import steps
+from genkan.engine.context import Account, context
 from genkan.engine.flow import AnyStage, AwaitingChoice, AwaitingEnrolment, AwaitingResume, Closed, Flow
 from genkan.engine.messages import (
     Effect,
@@ -39,7 +40,7 @@ from genkan.model import (
     Reason,
 )
 from genkan.policy.decide import decide
-from genkan.policy.model import Context, Decision, Person, Settings
+from genkan.policy.model import Context, Decision
 
 NOTHING_DEMANDED = Demand(scopes=("openid", "profile", "offline_access"), resource=DIRECTORY)
 """What a token request without `scope` is for: the directory resource (conditional-access 4.3)."""
@@ -47,7 +48,7 @@ NOTHING_DEMANDED = Demand(scopes=("openid", "profile", "offline_access"), resour
 
 def judge(flow: Flow, client: Client, facts: Facts) -> Decision:
     """Ask policy about this flow: its evidence, the account and the policies as they are at this moment."""
-    context = _context(
+    moment = _moment(
         facts,
         client=client,
         demand=flow.demand or NOTHING_DEMANDED,
@@ -56,12 +57,12 @@ def judge(flow: Flow, client: Client, facts: Facts) -> Decision:
         purpose=flow.purpose,
         enrolled=flow.enrolled,
     )
-    return decide(facts.directory.policies, context)
+    return decide(facts.directory.policies, moment)
 
 
 def may_enrol(flow: Flow, client: Client, facts: Facts) -> Decision:
     """Ask the policies about the act of registering a method itself (conditional-access 11)."""
-    context = _context(
+    moment = _moment(
         facts,
         client=client,
         demand=flow.demand or NOTHING_DEMANDED,
@@ -69,16 +70,16 @@ def may_enrol(flow: Flow, client: Client, facts: Facts) -> Decision:
         kind="user_action",
         purpose=flow.purpose,
     )
-    return decide(facts.directory.policies, context)
+    return decide(facts.directory.policies, moment)
 
 
 def judge_grant(grant: Grant, demand: Demand, client: Client, facts: Facts) -> Decision:
     """Ask policy about a refresh: the same question, on the evidence that the grant rests on (CA-07)."""
-    context = _context(facts, client=client, demand=demand, evidence=grant.evidence, kind="refresh")
-    return decide(facts.directory.policies, context)
+    moment = _moment(facts, client=client, demand=demand, evidence=grant.evidence, kind="refresh")
+    return decide(facts.directory.policies, moment)
 
 
-def _context(
+def _moment(
     facts: Facts,
     *,
     client: Client,
@@ -88,42 +89,23 @@ def _context(
     purpose: Purpose = Purpose.SIGN_IN,
     enrolled: bool = False,
 ) -> Context:
-    """What policy may know. The client's capabilities are not in it."""
-    subject, directory = facts.subject, facts.directory
-    tenant, resource = directory.tenant, directory.resources.get(demand.resource)
-    person = None
+    """What policy may know at this step."""
+    subject = facts.subject
+    account = None
     if subject is not None:
-        person = Person(
-            id=subject.id,
-            groups=facts.groups,
-            risk=subject.risk.level,
-            created_at=subject.created_at,
-            sign_in_place=subject.email.place if subject.email else None,
-        )
-    return Context(
+        account = Account(subject=subject, authenticators=facts.authenticators, groups=facts.groups)
+    return context(
+        facts.directory,
         now=facts.now,
         kind=kind,
-        purpose=purpose,
-        person=person,
+        account=account,
         client=client,
         demand=demand,
         evidence=evidence,
+        signals=facts.signals,
+        risk=facts.risk,
+        purpose=purpose,
         enrolled=enrolled,
-        authenticators=facts.authenticators,
-        methods=directory.methods,
-        client_app=facts.signals.client_app,
-        platform=facts.signals.platform,
-        address=facts.signals.address,
-        country=facts.signals.place.country,
-        sign_in_risk=facts.risk.level,
-        locations=directory.locations,
-        strengths=directory.strengths,
-        security_defaults=tenant.security_defaults,
-        wants_acrs=resource is not None and resource.wants_contexts,
-        settings=Settings(
-            baseline_scopes=tenant.baseline_scopes,
-            jit_when_methods_disabled=tenant.register_when_methods_disabled,
-        ),
     )
 
 
