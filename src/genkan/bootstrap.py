@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,8 +33,8 @@ from genkan.service.issue import Issuer
 from genkan.service.ports import Sender
 from genkan.service.worker import Worker
 from genkan.settings import LOOPBACK, Settings
-from genkan.store.sealing import KeyPurpose, Keys, open_master_key
-from genkan.store.sqlite import SqliteStore
+from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
+from genkan.store.sqlite import SqliteReader, SqliteStore
 from genkan.telemetry import configure
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
 from genkan.wire.http import App, Page, TenantEdge, listen, serve
@@ -142,6 +143,57 @@ class TenantRuntime:
         """Let the background work look at the outbox."""
         if self.worker is not None:
             self.worker.wake()
+
+
+# Looking into a deployment. -------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def looking_into(folder: Path, tenant: str | None) -> AsyncIterator[tuple[SqliteReader, Clock]]:
+    """
+    The database of a tenant in this folder, to be read, and the clock of its server. A server may run meanwhile.
+
+    `tenant` is its name, an alias or its id; None where the folder holds but one.
+    Raises: `CannotOpen`.
+    """
+    readers = [reader async for reader in _readers(folder)]
+    try:
+        fitting = [
+            (reader, clock) for reader, clock in readers if tenant is None or _is_called(reader, tenant)
+        ]
+        if len(fitting) != 1:
+            names = ", ".join(sorted(reader.directory().tenant.name for reader, _ in readers)) or "none"
+            why = "Say which tenant with --tenant" if tenant is None else f"There is no tenant {tenant}"
+            raise CannotOpen(f"{why}: the folder {folder} has {names}.")
+        yield fitting[0]
+    finally:
+        for reader, _ in readers:
+            await reader.close()
+
+
+async def _readers(folder: Path) -> AsyncIterator[tuple[SqliteReader, Clock]]:
+    key = folder / "master.key"
+    if not key.exists():
+        raise CannotOpen(
+            f"There is no deployment in {folder}. Name its folder with --data, or start one: genkan dev"
+        )
+    keys = Keys(open_master_key(key))
+    for path in _databases(folder):
+        clock = Clock()
+        if (id := SqliteReader.tenant_of(path)) is not None:
+            reader = SqliteReader.peek(path, id, keys, clock.now)
+            ahead = await reader.meta("clock_ahead")
+            clock.move_to(clock.now() + timedelta(microseconds=int(ahead or 0)))
+            yield reader, clock
+
+
+def _databases(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.db"))
+
+
+def _is_called(reader: SqliteReader, name: str) -> bool:
+    tenant = reader.directory().tenant
+    return name.lower() in (tenant.id, tenant.name, *tenant.aliases)
 
 
 # Development mode. ----------------------------------------------------------------------------------

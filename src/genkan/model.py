@@ -31,11 +31,15 @@ RiskLevel = Literal["none", "low", "medium", "high", "hidden"]
 
 
 class Kind(StrEnum):
-    """A kind of authenticator (SP 800-63B); each has one file in `factors/`."""
+    """A kind of authenticator (SP 800-63B); each that can be proven here has one file in `factors/`."""
 
     PASSWORD = "password"
     EMAIL_OTP = "email_otp"
     SMS_OTP = "sms_otp"
+    PASSKEY = "passkey"
+    """A factor of two factors, which for now only a browser can use: policy counts it, native apps cannot prove it."""
+    FEDERATED = "federated"
+    """A sign-in at another provider."""
 
 
 class Channel(StrEnum):

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.server import Server, new_address, running, sign_up_by_code
+from tests.server import Server, first_factor_by_code, new_address, running, sign_up_by_code
 
 ROOT = Path(__file__).resolve().parents[2]
 CI_PAGE = ROOT / "docs/how-to/local-entra-in-ci.md"
@@ -145,3 +145,28 @@ def test_the_requests_in_the_readme_are_the_ones_that_work(server: Server) -> No
     ]
     assert answer.error[:2] == ("invalid_grant", "registration_required")
     assert httpx2.get(f"{server.base}/").status_code == 200
+
+
+def test_the_questions_about_a_policy_are_answered_as_the_page_shows_them(
+    server: Server, tmp_path: Path
+) -> None:
+    sign_up_by_code(server, address := new_address())
+    signed_in = first_factor_by_code(server, address, "openid").ok()
+    asked = [b for b in blocks(ROOT / "docs/how-to/try-a-policy.md", "") if "genkan" in b]
+
+    said = [
+        shell(
+            f"cd '{tmp_path}'; "
+            + command.replace("ada@example.com", address).replace(
+                "CORRELATION_ID", signed_in.headers["client-request-id"]
+            ),
+            GENKAN_DATA=str(server.data),
+        )
+        for command in asked
+    ]
+
+    assert len(said) == 4
+    assert [(done.returncode, done.stderr) for done in said] == [(0, "")] * 4
+    assert "asked to register a second factor" in said[0].stdout
+    assert "What would have been" in said[1].stdout
+    assert "asked to register a second factor first" in said[2].stdout

@@ -67,7 +67,7 @@ def test_what_if_names_every_condition_that_keeps_a_policy_away() -> None:
     assert (answer.policy, answer.applies, answer.reasons) == (
         policy,
         False,
-        "users,application,location,signInRisk",
+        "application,users,location,signInRisk",
     )
 
 

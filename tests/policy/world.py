@@ -225,14 +225,17 @@ METHODS = {
     "other sms": a_method("sms", other=True),
     "weak email": a_method("email", strong=False),
     "lost sms": a_method("sms", state="quarantined"),
+    "passkey": Authenticator(id="passkey", subject="U1", kind=Kind.PASSKEY, created_at=NOW),
 }
-METHODS_POLICY = {Kind.EMAIL_OTP: MethodSettings(), Kind.SMS_OTP: MethodSettings()}
+KINDS = {"email": Kind.EMAIL_OTP, "sms": Kind.SMS_OTP, "passkey": Kind.PASSKEY}
+METHODS_POLICY = dict.fromkeys(KINDS.values(), MethodSettings())
+PLACELESS = {"password": Kind.PASSWORD, "passkey": Kind.PASSKEY, "social": Kind.FEDERATED}
 
 
 def a_proof(method: str, part: str, at: datetime = NOW) -> Evidence:
     """A right password, or a right code to the place of a method."""
-    if method == "password":
-        return Evidence(kind=Kind.PASSWORD, authenticator="password", at=at, part=part)  # type: ignore[arg-type]
+    if (kind := PLACELESS.get(method)) is not None:
+        return Evidence(kind=kind, authenticator=method, at=at, part=part)  # type: ignore[arg-type]
     proven = METHODS[method]
     return Evidence(
         kind=proven.kind,
@@ -296,9 +299,8 @@ def a_context(
     own = [word.split("/")[0] for word in words if "/" in word]
     first_at, second_at = NOW - a_span(first_age), NOW - a_span(second_age)
     methods = dict(METHODS_POLICY)
-    kinds = {"email": Kind.EMAIL_OTP, "sms": Kind.SMS_OTP}
     for name in some(disabled):
-        methods[kinds[name]] = MethodSettings(enabled=False)
+        methods[KINDS[name]] = MethodSettings(enabled=False)
     if email_for is not None:
         methods[Kind.EMAIL_OTP] = MethodSettings(include_groups=(email_for,))
     if sms_not_for is not None:

@@ -13,6 +13,8 @@ import click
 from genkan import __version__
 from genkan.cli.common import CONTEXT
 from genkan.cli.dev import dev
+from genkan.cli.explain import explain
+from genkan.cli.policy import policy
 
 
 @click.group(context_settings=CONTEXT)
@@ -26,5 +28,5 @@ def main() -> None:
     """
 
 
-for _command in (dev,):
+for _command in (dev, explain, policy):
     main.add_command(_command)

@@ -235,7 +235,7 @@ def _choose_first(flow: Flow, event: Choose, client: Client, facts: Facts) -> St
 def _choose_second(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
     """Challenge the method named, or the only one. Policy is asked again: it may say something else by now."""
     decision = judge(flow, client, facts)
-    if decision.outcome != "mfa":
+    if not decision.usable:
         return planned(flow, event, decision, facts)
     wanted = event.method
     if wanted is None and isinstance(flow.stage, AwaitingProof):
@@ -458,7 +458,7 @@ def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:
     match flow.stage:
         case AwaitingChoice(part="second") | AwaitingProof(part="second"):
             decision = judge(flow, client, facts)
-            if decision.outcome != "mfa":
+            if not decision.usable:
                 return planned(flow, event, decision, facts)
             return steps.shown(flow, second_factors(decision))
         case AwaitingEnrolment():

@@ -52,7 +52,7 @@ _EFFECTS: Final[dict[str, Effect]] = {
 _CLIENT_APPS: Final[dict[str, ClientApp]] = {"browser": "browser", "other": "other"}
 
 
-class Affected(Struct, kw_only=True):
+class Affected(Struct, kw_only=True, rename="camel"):
     """One person on whom the policy would have had one effect."""
 
     subject: str
@@ -88,7 +88,7 @@ class Impact(Struct, kw_only=True):
         if isinstance(moment, str):
             self.left_out[moment] += 1
             return
-        effect = effect_of(decide(before, moment), decide(after, moment))
+        effect = effect_of(moment, before, after)
         self.seen.add(str(entry.subject))
         counted = self.sign_ins if entry.interactive else self.refreshes
         counted[effect] += 1
@@ -106,11 +106,16 @@ class Impact(Struct, kw_only=True):
         person.apps[entry.client_name] += 1
 
 
-def effect_of(before: Decision, after: Decision) -> Effect:
-    """What the difference between two decisions on the same moment is for the person."""
-    if before.outcome == after.outcome or {before.outcome, after.outcome} == {"block", "deny"}:
-        return "unchanged"
-    return _EFFECTS[after.outcome]
+def effect_of(moment: Context, before: Sequence[Policy], after: Sequence[Policy]) -> Effect:
+    """What the difference between two sets of policies is for the person, at the same moment."""
+    was, becomes = (_effect(decide(policies, moment), moment) for policies in (before, after))
+    return "unchanged" if was == becomes else becomes
+
+
+def _effect(decision: Decision, moment: Context) -> Effect:
+    """A refresh asks nobody anything: it fails, and the person signs in anew."""
+    effect = _EFFECTS[decision.outcome]
+    return "signs_in_again" if moment.kind == "refresh" and effect in ("asked", "registers") else effect
 
 
 def moment_of(entry: SignIn, account: Account | None, directory: Directory) -> Context | str:

@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from genkan.engine.flow import Flow
+from genkan.engine.flow import Closed, Flow
 from genkan.engine.messages import (
     Event,
     Facts,
@@ -56,6 +56,8 @@ def entry(before: Flow | None, event: Event, facts: Facts, step: Step) -> LogSig
     if flow is None or not _is_worth_it(flow, step):
         return None
     decision = step.decision
+    if isinstance(flow.stage, Closed) and flow.stage.outcome == Reason.TRIES_EXHAUSTED:
+        reply = Refused(reason=Reason.TRIES_EXHAUSTED)
     if decision is None and flow.first_factor is not None and flow.subject is not None:
         decision = judge(flow, client, facts)
     about = _About(

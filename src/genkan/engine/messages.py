@@ -6,7 +6,7 @@ Values only. A dialect turns requests into events and replies into responses; th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
@@ -459,7 +459,7 @@ class Directory(Struct, frozen=True, kw_only=True):
     tenant: Tenant
     clients: Mapping[str, Client] = field(default_factory=dict)
     resources: Mapping[str, Resource] = field(default_factory=dict)
-    policies: tuple[Policy, ...] = ()
+    policies: Sequence[Policy] = ()
     methods: Mapping[Kind, MethodSettings] = field(default_factory=dict)
     locations: Mapping[str, NamedLocation] = field(default_factory=dict)
     strengths: Mapping[str, Strength] = field(default_factory=dict)

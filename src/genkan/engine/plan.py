@@ -119,6 +119,8 @@ def plan(flow: Flow, decision: Decision, address: Identifier | None) -> tuple[An
     match decision.outcome:
         case "allow":
             return AwaitingResume(), NeedResume()
+        case "mfa" if not decision.usable:
+            return _web("The second factor of this person works in a browser only")
         case "mfa" if flow.offers.second_factor:
             return AwaitingChoice(part="second"), second_factors(decision)
         case "mfa":

@@ -108,10 +108,17 @@ def proven(flow: Flow, evidence: Evidence) -> Flow:
 
 
 def _record(flow: Flow, event: Event, facts: Facts, reply: Reply, detail: dict[str, Any]) -> Record:
-    """The audit row of this step (LOG-04): what was said, what came of it, and why."""
+    """
+    The audit row of this step (LOG-04): what was said, what came of it, and why.
+
+    It stands under the correlation id that the flow began with; `request` is that of this step, where it has another.
+    """
     outcome = "refused" if isinstance(reply, Refused) else type(reply).__name__.lower()
-    if isinstance(event, Prove) and (tried := flow.misses if outcome == "refused" else flow.evidence):
+    wrong = isinstance(reply, Refused) and reply.reason in (Reason.WRONG_CODE, Reason.WRONG_PASSWORD)
+    if isinstance(event, Prove) and (tried := flow.misses if wrong else flow.evidence):
         detail["kind"] = tried[-1].kind
+    if facts.signals.correlation_id != flow.correlation_id:
+        detail["request"] = facts.signals.correlation_id
     return Record(
         action=f"{flow.purpose}:{type(event).__name__.lower()}:{outcome}",
         reason=reply.reason if isinstance(reply, Refused) else "",

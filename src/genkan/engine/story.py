@@ -25,6 +25,8 @@ PROOFS = {
     Kind.PASSWORD: "The password",
     Kind.EMAIL_OTP: "The code from the e-mail",
     Kind.SMS_OTP: "The code from the text message",
+    Kind.PASSKEY: "The passkey",
+    Kind.FEDERATED: "The sign-in at another provider",
 }
 SENT = {Kind.EMAIL_OTP: "A code was sent by e-mail", Kind.SMS_OTP: "A code was sent by text message"}
 SAID = {

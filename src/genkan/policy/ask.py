@@ -111,7 +111,7 @@ def _is_met(control: str, strength: Strength | None, standing: Standing) -> bool
     if control == STRENGTH:
         return strength is not None and standing.meets(strength)
     if control == "mfa":
-        return bool(standing.seconds)
+        return standing.has_two_factors
     # A reset sets a new password. One set earlier has lowered the risk, so that the policy no longer applies.
     return standing.context.purpose is Purpose.RESET_PASSWORD
 

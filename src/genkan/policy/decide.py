@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from genkan.model import Kind, Purpose, Reason
 from genkan.policy.ask import Ask, ask, interval, is_fresh, oldest_second
+from genkan.policy.index import PolicySet
 from genkan.policy.match import Fault, View, fault_words
 from genkan.policy.model import (
     AUTHENTICATION_CONTEXTS,
@@ -75,31 +76,37 @@ def _decide_for_person(policies: Sequence[Policy], standing: Standing) -> Decisi
     context = standing.context
     if context.security_defaults:
         policies = (*policies, _security_defaults(standing.person))
+    if not isinstance(policies, PolicySet):
+        policies = PolicySet(policies)
     contexts = () if context.kind == "user_action" else context.demand.contexts
     if not AUTHENTICATION_CONTEXTS.issuperset(contexts):
         raise Fault("an authentication context is not known")
 
     view = View(context, frozenset(contexts))
-    found = [find(policy, view) for policy in policies]
-    binding = tuple(p for p in found if isinstance(p, Policy) and p.state == "enabled")
+    trace, positions = policies.sift(view)
+    applying: list[tuple[int, Policy]] = []
+    for position in positions:
+        found = find(policies[position], view)
+        if isinstance(found, Policy):
+            applying.append((position, found))
+        else:
+            trace[position] = found
+    binding = tuple(policy for _, policy in applying if policy.state == "enabled")
     for policy in binding:
         standing = standing.limited(oldest_second(policy, context))
 
-    answers: dict[object, Ask] = {}
+    answers: dict[str, Ask] = {}
     asks: list[Ask] = []
-    trace: list[Applied] = []
-    for entry in found:
-        if isinstance(entry, Applied):
-            trace.append(entry)
-            continue
-        controls = (entry.grant_controls, entry.session_controls)
-        if controls not in answers:  # Many policies ask the same.
-            answers[controls] = ask(entry, standing)
-        if entry.state == "enabled":
-            asks.append(answers[controls])
-        trace.append(score(entry, answers[controls]))
+    for position, policy in applying:
+        asked = answers.get(policy.controls)
+        if asked is None:  # Many policies ask the same.
+            asked = answers[policy.controls] = ask(policy, standing)
+        if policy.state == "enabled":
+            asks.append(asked)
+        trace[position] = score(policy, asked)
 
-    faults = [entry for entry in trace if entry.result == "unknown" and entry.state != REPORT_ONLY]
+    judged = (trace[position] for position in positions)
+    faults = [entry for entry in judged if entry.result == "unknown" and entry.state != REPORT_ONLY]
     case = Case(standing, binding, tuple(asks), is_faulty=bool(faults))
     decision = _conclude_enrolment(case) if context.kind == "user_action" else _conclude(case)
     acrs = (*contexts, *_contexts_met_unasked(policies, standing)) if decision.outcome == "allow" else ()
@@ -260,6 +267,8 @@ def _second_factor(case: Case) -> Decision:
     usable = tuple(a for a in standing.usable if is_strong_enough(a.kind))
     if usable:
         return Decision(outcome="mfa", because="A second factor is needed.", usable=usable)
+    if standing.could_go_on_in_a_browser and is_strong_enough(Kind.PASSKEY):
+        return Decision(outcome="mfa", because="A second factor is needed; yours works in a browser only.")
     registrable = tuple(kind for kind in standing.registrable if is_strong_enough(kind))
     if registrable and _is_risky(case):
         return TOO_RISKY_TO_ENROL

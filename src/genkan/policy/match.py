@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from genkan.model import DIRECTORY
 from genkan.policy.model import (
+    Assignment,
     Condition,
     Conditions,
     Context,
@@ -49,10 +50,6 @@ class View(Struct, frozen=True, dict=True):
     """The authentication contexts asked for."""
 
     @cached_property
-    def person(self) -> Person | None:
-        return self.context.person
-
-    @cached_property
     def is_baseline_only(self) -> bool:
         return BASELINE_SCOPES.issuperset(self.context.demand.scopes)
 
@@ -63,6 +60,11 @@ class View(Struct, frozen=True, dict=True):
         resource = () if self.is_baseline_only else (demand.resource,)
         is_for_client = client.kind == "confidential" and "openid" in demand.scopes
         return ((*resource, client.id) if is_for_client else resource) or (DIRECTORY,)
+
+    @cached_property
+    def targets(self) -> frozenset[str]:
+        """The audiences, and the client itself."""
+        return frozenset((*self.audiences, self.context.client.id))
 
     @cached_property
     def address(self) -> IPv4Address | IPv6Address | None:
@@ -116,21 +118,23 @@ def _out_of_force(policy: Policy) -> str | None:
 
 def users_hold(conditions: Conditions, view: View) -> bool:
     """An exclusion beats every inclusion; a request without a person matches nobody. Source: 4.2."""
-    users, person = conditions.users, view.person
+    person = view.context.person
     if person is None:
         return False
-    included = (
-        "All" in users.included_users
-        or person.id in users.included_users
-        or not users.included_groups.isdisjoint(person.groups)
-        or not person.roles.isdisjoint(users.include_roles)
-        or (person.guest and _means_guest(users.included_users, users.include_guests_or_external_users))
-    )
-    return included and not (
-        person.id in users.excluded_users
-        or not users.excluded_groups.isdisjoint(person.groups)
-        or not person.roles.isdisjoint(users.exclude_roles)
-        or (person.guest and _means_guest(users.excluded_users, users.exclude_guests_or_external_users))
+    users = conditions.users
+    included, excluded = users.included, users.excluded
+    if "All" not in included.users and not _names(included, person):
+        return False
+    return excluded is None or not _names(excluded, person)
+
+
+def _names(assignment: Assignment, person: Person) -> bool:
+    users, groups, roles, guests = assignment
+    return (
+        person.id in users
+        or not groups.isdisjoint(person.groups)
+        or not roles.isdisjoint(person.roles)
+        or (person.guest and _means_guest(users, guests))
     )
 
 
@@ -150,13 +154,13 @@ def resources_hold(conditions: Conditions, view: View) -> bool:
     Source: 4.3.
     """
     applications, context = conditions.applications, view.context
-    include, exclude = applications.include_applications, applications.exclude_applications
+    include, exclude = applications.included, applications.excluded
     if not include or applications.application_filter is not None:
         raise Fault("what the policy is for cannot be evaluated")
     if context.kind == "user_action":
         return False
     if "All" not in include:
-        return any(t in include and t not in exclude for t in (*view.audiences, context.client.id))
+        return not view.targets.isdisjoint(include - exclude if exclude else include)
     if not exclude:
         return True
     if view.is_baseline_only and context.settings.baseline_scopes == "legacy":
@@ -225,7 +229,8 @@ def sign_in_risk_holds(conditions: Conditions, view: View) -> bool:
 
 def user_risk_holds(conditions: Conditions, view: View) -> bool:
     """As the sign-in risk, of the account."""
-    level = view.person.risk if view.person else "hidden"
+    person = view.context.person
+    level = person.risk if person else "hidden"
     return level in conditions.user_risk_levels and level != "hidden"
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_network
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, field
 
@@ -100,26 +100,37 @@ class Users(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fi
     include_guests_or_external_users: Guests | None = None
     exclude_guests_or_external_users: Guests | None = None
 
-    # Sets, so that a list of a thousand costs no more than one of three.
+    @cached_property
+    def included(self) -> Assignment:
+        return Assignment(
+            frozenset(self.include_users),
+            frozenset(self.include_groups),
+            frozenset(self.include_roles),
+            self.include_guests_or_external_users,
+        )
 
     @cached_property
-    def included_users(self) -> frozenset[str]:
-        return frozenset(self.include_users)
-
-    @cached_property
-    def excluded_users(self) -> frozenset[str]:
-        return frozenset(self.exclude_users)
-
-    @cached_property
-    def included_groups(self) -> frozenset[str]:
-        return frozenset(self.include_groups)
-
-    @cached_property
-    def excluded_groups(self) -> frozenset[str]:
-        return frozenset(self.exclude_groups)
+    def excluded(self) -> Assignment | None:
+        """None when nobody is excluded."""
+        excluded = Assignment(
+            frozenset(self.exclude_users),
+            frozenset(self.exclude_groups),
+            frozenset(self.exclude_roles),
+            self.exclude_guests_or_external_users,
+        )
+        return excluded if any(excluded) else None
 
 
-class Applications(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+class Assignment(NamedTuple):
+    """Whom an include or an exclude names; as sets, so that a list of a thousand costs no more than one of three."""
+
+    users: frozenset[str]
+    groups: frozenset[str]
+    roles: frozenset[str]
+    guests: Guests | None
+
+
+class Applications(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, dict=True):
     """For what a policy is: resources, or a user action, or an authentication context; one of the three."""
 
     include_applications: tuple[str, ...] = ()
@@ -127,6 +138,14 @@ class Applications(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     include_user_actions: tuple[Literal["urn:user:registersecurityinfo", "urn:user:registerdevice"], ...] = ()
     include_authentication_context_class_references: tuple[str, ...] = ()
     application_filter: dict[str, Any] | None = None
+
+    @cached_property
+    def included(self) -> frozenset[str]:
+        return frozenset(self.include_applications)
+
+    @cached_property
+    def excluded(self) -> frozenset[str]:
+        return frozenset(self.exclude_applications)
 
 
 class Platforms(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -174,10 +193,10 @@ class Conditions(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
             targets.include_authentication_context_class_references,
         )
         is_configured: dict[Condition, object] = {
-            "users": True,
             "application": targets.include_applications or not (actions or contexts),
             "userActions": actions,
             "authenticationContext": contexts,
+            "users": True,
             "clientApps": "all" not in self.client_app_types,
             "devicePlatform": self.platforms,
             "location": self.locations,
@@ -260,7 +279,20 @@ class SessionControls(Struct, frozen=True, kw_only=True, rename="camel", forbid_
     sign_in_frequency: SignInFrequency | None = None
 
 
-class Policy(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+GRANT_WORDS = {
+    "block": "Block",
+    "mfa": "Mfa",
+    "compliantDevice": "RequireCompliantDevice",
+    "domainJoinedDevice": "RequireDomainJoinedDevice",
+    "approvedApplication": "RequireApprovedApp",
+    "compliantApplication": "RequireCompliantApp",
+    "passwordChange": "PasswordChange",
+    STRENGTH: "AuthenticationStrength",
+}
+"""How a sign-in log names the controls."""
+
+
+class Policy(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, dict=True):
     """A Conditional Access policy. Encoded, it is the Graph document (less `@odata.context`)."""
 
     id: str = ""
@@ -275,6 +307,30 @@ class Policy(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_f
     conditions: Conditions
     grant_controls: GrantControls | None = None
     session_controls: SessionControls | None = None
+
+    @cached_property
+    def grant_words(self) -> tuple[str, ...]:
+        """Its grant controls as a sign-in log names them."""
+        controls = self.grant_controls.controls if self.grant_controls else ()
+        return tuple(GRANT_WORDS.get(control, control) for control in controls)
+
+    @cached_property
+    def session_words(self) -> tuple[str, ...]:
+        """Its session controls as a sign-in log names them."""
+        session = self.session_controls or SessionControls()
+        controls = {
+            "SignInFrequency": session.sign_in_frequency,
+            "PersistentBrowser": session.persistent_browser,
+            "ApplicationEnforcedRestrictions": session.application_enforced_restrictions,
+            "CloudAppSecurity": session.cloud_app_security,
+            "SecureSignInSession": session.secure_sign_in_session,
+        }
+        return tuple(word for word, control in controls.items() if control and control.is_enabled)
+
+    @cached_property
+    def controls(self) -> str:
+        """All that it asks, as one text: policies that ask the same have the same."""
+        return repr((self.grant_controls, self.session_controls))
 
 
 class Strength(Struct, frozen=True, kw_only=True, rename="camel", dict=True):
@@ -562,7 +618,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     because: str
     """One sentence for the person. Names no policy: `trace` does, for administrators."""
     usable: tuple[Authenticator, ...] = ()
-    """`mfa`: the second factors that will do; SMS before e-mail, then the oldest first."""
+    """`mfa`: the second factors that will do; SMS before e-mail, then the oldest first. None: only in a browser."""
     registrable: tuple[Kind, ...] = ()
     """`register`: the kinds that may be enrolled; SMS before e-mail."""
     enrolment_places: Literal["any", "sign_in_address"] = "sign_in_address"

@@ -20,6 +20,8 @@ METHOD_WORDS: dict[Kind, str] = {
     Kind.PASSWORD: "password",
     Kind.EMAIL_OTP: "email",
     Kind.SMS_OTP: "sms",
+    Kind.PASSKEY: "fido2",
+    Kind.FEDERATED: "federatedSingleFactor",
 }
 """How combinations of a strength name a kind."""
 
@@ -97,6 +99,11 @@ class Standing(Struct, frozen=True, dict=True):
     def _is_fresh(self, second: Evidence) -> bool:
         return self.oldest_second is None or self.context.now - second.at <= self.oldest_second
 
+    @property
+    def has_two_factors(self) -> bool:
+        """A second one has counted, or the first was a passkey, which is two by itself. Source: 6.1."""
+        return bool(self.seconds) or self.first.kind is Kind.PASSKEY
+
     @cached_property
     def words(self) -> frozenset[str]:
         """The methods that have counted, as combinations name them."""
@@ -124,7 +131,7 @@ class Standing(Struct, frozen=True, dict=True):
         lenient = self.context.settings.jit_when_methods_disabled
         return tuple(
             a
-            for a in self._strong
+            for a in (*self._strong, *self._passkeys)
             if not self._is_first_factor(a) and (not lenient or self.is_enabled(a.kind))
         )
 
@@ -139,6 +146,15 @@ class Standing(Struct, frozen=True, dict=True):
         if len(owned) > 1:
             owned.sort(key=lambda a: (SECOND_FACTORS.index(a.kind), a.created_at, a.id))
         return tuple(owned)
+
+    @cached_property
+    def _passkeys(self) -> tuple[Authenticator, ...]:
+        return tuple(a for a in self.context.authenticators if a.kind is Kind.PASSKEY and a.state == "active")
+
+    @property
+    def could_go_on_in_a_browser(self) -> bool:
+        """A passkey is registered, and its kind is on; native apps cannot ask for it. Source: 6.1."""
+        return bool(self._passkeys) and self.is_enabled(Kind.PASSKEY)
 
     def _is_first_factor(self, authenticator: Authenticator) -> bool:
         return authenticator.kind == self.first.kind and _place(authenticator) == self.first.place
@@ -192,7 +208,8 @@ class Standing(Struct, frozen=True, dict=True):
 
     def could_meet(self, strength: Strength) -> bool:
         """Some method that may be asked for or enrolled would make a whole combination."""
-        kinds = (*(a.kind for a in self.usable), *self.registrable)
+        browser = (Kind.PASSKEY,) if self.could_go_on_in_a_browser else ()
+        kinds = (*(a.kind for a in self.usable), *self.registrable, *browser)
         return self.meets(strength) or any(self.meets(strength, kind) for kind in kinds)
 
 

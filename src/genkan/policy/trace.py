@@ -11,21 +11,9 @@ from functools import lru_cache
 
 from genkan.policy.ask import Ask, interval
 from genkan.policy.match import View, fault_words, first_mismatch
-from genkan.policy.model import STRENGTH, Applied, Policy, Result, SessionControls, State
+from genkan.policy.model import Applied, Policy, Result, State
 
 REPORT_ONLY = "enabledForReportingButNotEnforced"
-
-GRANT_WORDS = {
-    "block": "Block",
-    "mfa": "Mfa",
-    "compliantDevice": "RequireCompliantDevice",
-    "domainJoinedDevice": "RequireDomainJoinedDevice",
-    "approvedApplication": "RequireApprovedApp",
-    "compliantApplication": "RequireCompliantApp",
-    "passwordChange": "PasswordChange",
-    STRENGTH: "AuthenticationStrength",
-}
-"""How a sign-in log names the controls."""
 
 
 def find(policy: Policy, view: View) -> Policy | Applied:
@@ -33,11 +21,17 @@ def find(policy: Policy, view: View) -> Policy | Applied:
     try:
         word = first_mismatch(policy, view)
         if word is not None:
-            return _missed(policy.id, policy.display_name, policy.state, word)
-        interval(policy)  # A sign-in frequency that makes no sense is a fault of the policy, too.
+            return missed(policy, word)
+        if policy.session_controls is not None:
+            interval(policy)  # A sign-in frequency that makes no sense is a fault of the policy, too.
     except Exception as fault:  # noqa: BLE001 - a policy that cannot be read must bind, not vanish
         return Applied(policy.id, policy.display_name, policy.state, "unknown", fault_words(fault))
     return policy
+
+
+def missed(policy: Policy, word: str) -> Applied:
+    """The entry of a policy that this condition keeps from applying."""
+    return _missed(policy.id, policy.display_name, policy.state, word)
 
 
 @lru_cache(maxsize=4096)
@@ -69,23 +63,6 @@ def score(policy: Policy, asked: Ask) -> Applied:
         policy.state,
         result,
         because,
-        _grant_words(policy.grant_controls.controls) if policy.grant_controls else (),
-        _session_words(policy.session_controls) if policy.session_controls else (),
+        policy.grant_words,
+        policy.session_words,
     )
-
-
-@lru_cache(maxsize=256)
-def _grant_words(controls: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(GRANT_WORDS.get(control, control) for control in controls)
-
-
-@lru_cache(maxsize=256)
-def _session_words(session: SessionControls) -> tuple[str, ...]:
-    controls = {
-        "SignInFrequency": session.sign_in_frequency,
-        "PersistentBrowser": session.persistent_browser,
-        "ApplicationEnforcedRestrictions": session.application_enforced_restrictions,
-        "CloudAppSecurity": session.cloud_app_security,
-        "SecureSignInSession": session.secure_sign_in_session,
-    }
-    return tuple(word for word, control in controls.items() if control is not None and control.is_enabled)

@@ -363,7 +363,7 @@ def _is_password_change(policy: Policy) -> bool:
         grant is not None
         and (grant.operator, set(grant.controls) - {"passwordChange"})
         in (("AND", {"mfa"}), ("AND", {STRENGTH}))
-        and policy.conditions.configured == ("users", "application", "userRisk")
+        and policy.conditions.configured == ("application", "users", "userRisk")
         and applications.include_applications == ("All",)
         and not applications.exclude_applications
     )

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from genkan.engine.context import Account, context
 from genkan.engine.impact import Impact
-from genkan.engine.messages import Directory, SignIn, Signals
+from genkan.engine.messages import Directory, Signals, SignIn
 from genkan.engine.story import Story, tell
 from genkan.engine.transaction import Audited, Loaded, Needs, SignInQuery
 from genkan.model import Client, Demand, Evidence, Kind, Risk
@@ -35,6 +35,8 @@ class Logs(Protocol):
 
     async def read(self, needs: Needs) -> Loaded: ...
 
+    async def begun_as(self, correlation_id: str) -> Sequence[str]: ...
+
     async def sign_ins(self, query: SignInQuery) -> Sequence[SignIn]: ...
 
     async def trail(
@@ -43,7 +45,18 @@ class Logs(Protocol):
 
 
 async def stories(logs: Logs, correlation_id: str) -> tuple[Story, ...]:
-    """Everything that is known of a correlation id, told; none when it is nobody's."""
+    """
+    Everything that is known of a correlation id, told; none when it is nobody's.
+
+    Shapes: a GUID in lower case, of any answer of the flow.
+    """
+    told = await _stories(logs, correlation_id)
+    for begun in () if told else await logs.begun_as(correlation_id):
+        told += await _stories(logs, begun)
+    return told
+
+
+async def _stories(logs: Logs, correlation_id: str) -> tuple[Story, ...]:
     entries = [entry async for entry in sign_ins(logs, SignInQuery(correlation_id=correlation_id))]
     trail: list[Audited] = []
     while page := await logs.trail(correlation_id, after=trail[-1].seq if trail else 0, limit=PAGE):

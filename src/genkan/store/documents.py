@@ -14,6 +14,7 @@ import msgspec
 from genkan.engine.messages import Directory, Document
 from genkan.engine.transaction import Conflict
 from genkan.model import Client, Kind, MethodSettings, Resource, SignUpFlow, Tenant
+from genkan.policy.index import PolicySet, unreadable
 from genkan.policy.model import (
     AuthenticationContext,
     NamedLocation,
@@ -27,7 +28,7 @@ Key: TypeAlias = tuple[str, str]
 
 _tenant = msgspec.json.Decoder(Tenant).decode
 _resource = msgspec.json.Decoder(Resource).decode
-_policy = msgspec.json.Decoder(Policy).decode
+_read_policy = msgspec.json.Decoder(Policy).decode
 _method = msgspec.json.Decoder(MethodSettings).decode
 _location = msgspec.json.Decoder(NamedLocation).decode
 _strength = msgspec.json.Decoder(Strength).decode
@@ -58,7 +59,7 @@ def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Conf
         tenant=_tenant(named) if named else Tenant(id=tenant, name=""),
         clients={name: _client(body) for name, body in bodies.get("client", {}).items()},
         resources={name: _resource(body) for name, body in bodies.get("resource", {}).items()},
-        policies=tuple(_policy(body) for body in bodies.get("policy", {}).values()),
+        policies=PolicySet(_policy(name, body) for name, body in bodies.get("policy", {}).items()),
         methods={Kind(name): _method(body) for name, body in bodies.get("method", {}).items()},
         locations={name: _location(body) for name, body in bodies.get("location", {}).items()},
         strengths={name: _strength(body) for name, body in bodies.get("strength", {}).items()},
@@ -67,6 +68,14 @@ def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Conf
         revision=int(revision),
     )
     return Configuration(revision, directory, bool(has_groups))
+
+
+def _policy(name: str, body: str) -> Policy:
+    """A policy that cannot be read still binds: whoever cannot judge must refuse (CA-02)."""
+    try:
+        return _read_policy(body)
+    except msgspec.DecodeError:
+        return unreadable(name)
 
 
 def replace(execute: sql.Execute, directory: Directory, tenant: str) -> None:

@@ -102,6 +102,27 @@ class SqliteReader:
         except sqlite3.Error as error:
             raise _unreadable(path, error) from error
 
+    @staticmethod
+    def tenant_of(path: Path) -> str | None:
+        """
+        Return the id of the tenant whose database this is; None when it is nobody's or no database of Genkan.
+
+        Raises: `CannotOpen` when it cannot be read at all.
+        """
+        try:
+            connection = _connect(path)
+            try:
+                found = connection.execute(sql.META, ("tenant",)).fetchone()
+            finally:
+                connection.close()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return None
+            raise _unreadable(path, error) from error
+        except sqlite3.Error as error:
+            raise _unreadable(path, error) from error
+        return found[0] if found else None
+
     async def close(self) -> None:
         """Let go of the file. Done again it does nothing."""
         self._closed = True
@@ -140,6 +161,11 @@ class SqliteReader:
             return tuple(sql.audited(row) for row in rows.fetchall())
 
         return self._read(load)
+
+    async def begun_as(self, correlation_id: str) -> tuple[str, ...]:
+        """Return the correlation ids of the flows of which some later step had this one."""
+        wanted = f'%"request":"{correlation_id}"%'
+        return self._read(lambda execute: tuple(id for (id,) in execute(sql.BEGUN_AS, (wanted,)).fetchall()))
 
     async def sign_ins(self, query: SignInQuery) -> tuple[SignIn, ...]:
         """Return entries of the sign-in log, newest first."""
