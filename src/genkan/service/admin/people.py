@@ -121,6 +121,8 @@ class NewPerson(Struct, frozen=True, kw_only=True):
     password: Secret | None = None
     material: Secret | None = None
     """In the place of a password: what it was hashed to before it came here."""
+    number: Identifier | None = None
+    """A telephone number that is proven already, for codes as second factor."""
     enabled: bool = True
     must_change_password: bool = False
     id: str = ""
@@ -157,43 +159,54 @@ async def add(door: Door, actor: Actor, new: NewPerson) -> Subject | Refusal:
             return await door.refuse(actor, ADD, hashed)
         material = hashed
     draw = entropy()
+    return await door.act(actor, ADD, lambda view: addition(view, new, material, draw))
 
-    def decide(view: View) -> Done[Subject] | Refusal:
-        tenant = view.directory.tenant
-        names = _named(new.identities, tenant)
-        attributes = _checked(new.attributes)
-        if isinstance(names, Refusal):
-            return names
-        if isinstance(attributes, Refusal):
-            return attributes
-        principal = new.principal_name.strip()
-        if principal and not _is_principal(principal, tenant):
-            return invalid(f"A principal name ends in @{domain(tenant)}.", "userPrincipalName")
-        if not (names.own or names.foreign or principal):
-            return invalid("A person needs a name to sign in by.", "identities")
-        if sum(name.startswith("extension_") for name in attributes) > MOST_EXTENSIONS:
-            return invalid(f"A person has {MOST_EXTENSIONS} custom attributes at most.")
-        subject = Subject(
-            id=new.id or draw.guid("subject"),
-            identifiers=names.own,
-            foreign=names.foreign,
-            principal_name=principal,
-            status="active" if new.enabled else "disabled",
-            must_change_password=new.must_change_password,
-            attributes={name: value for name, value in attributes.items() if value is not None},
-            created_at=new.created_at or view.now,
+
+def addition(view: View, new: NewPerson, material: Secret | None, draw: Entropy) -> Done[Subject] | Refusal:
+    """What adding a person comes to, at this state of the tenant."""
+    tenant = view.directory.tenant
+    names = _named(new.identities, tenant)
+    attributes = _checked(new.attributes)
+    if isinstance(names, Refusal):
+        return names
+    if isinstance(attributes, Refusal):
+        return attributes
+    principal = new.principal_name.strip()
+    if principal and not _is_principal(principal, tenant):
+        return invalid(f"A principal name ends in @{domain(tenant)}.", "userPrincipalName")
+    if not (names.own or names.foreign or principal):
+        return invalid("A person needs a name to sign in by.", "identities")
+    if sum(name.startswith("extension_") for name in attributes) > MOST_EXTENSIONS:
+        return invalid(f"A person has {MOST_EXTENSIONS} custom attributes at most.")
+    subject = Subject(
+        id=new.id or draw.guid("subject"),
+        identifiers=names.own,
+        foreign=names.foreign,
+        principal_name=principal,
+        status="active" if new.enabled else "disabled",
+        must_change_password=new.must_change_password,
+        attributes={name: value for name, value in attributes.items() if value is not None},
+        created_at=new.created_at or view.now,
+    )
+    if (taken := _taken(view, subject)) is not None:
+        return taken
+    changes = differences(None, _seen(subject))
+    effects: list[Effect] = [PutSubject(subject)]
+    first = _first_factor(subject, material, subject.email, draw.guid("authenticator"), view.now)
+    if first is not None:
+        effects.append(PutAuthenticator(first))
+    if new.number is not None:
+        second = Authenticator(
+            id=draw.guid("method"),
+            subject=subject.id,
+            kind=Kind.SMS_OTP,
+            target=new.number,
+            created_at=view.now,
         )
-        if (taken := _taken(view, subject)) is not None:
-            return taken
-        email = subject.email
-        first = _first_factor(subject, material, email, draw.guid("authenticator"), view.now)
-        effects: list[Effect] = [PutSubject(subject)]
-        if first is not None:
-            effects.append(PutAuthenticator(first))
-        target = Target(id=subject.id, name=_name(subject), changes=differences(None, _seen(subject)))
-        return Done(replace(subject, revision=1), target, tuple(effects))
-
-    return await door.act(actor, ADD, decide)
+        effects.append(PutAuthenticator(second))
+        changes = (*changes, (METHOD_KINDS[Kind.SMS_OTP], None, identifiers.mask(new.number)))
+    target = Target(id=subject.id, name=_name(subject), changes=changes)
+    return Done(replace(subject, revision=1), target, tuple(effects))
 
 
 async def change(
