@@ -162,6 +162,9 @@ class Risk(Struct, frozen=True, kw_only=True):
 
     level: RiskLevel = "hidden"
     reasons: tuple[str, ...] = ()
+    state: Literal["none", "atRisk", "remediated"] = "none"
+    """What became of it, as logs tell it (Graph's `riskState` and `riskDetail`)."""
+    detail: str = "none"
 
 
 class AccountRisk(Struct, frozen=True, kw_only=True):
@@ -173,6 +176,8 @@ class AccountRisk(Struct, frozen=True, kw_only=True):
     )
     detail: str = "none"
     updated_at: datetime | None = None
+    change_asked_at: datetime | None = None
+    """When somebody passed a second factor and was asked for a new password."""
 
 
 class ForeignIdentity(Struct, frozen=True, kw_only=True):
@@ -229,6 +234,8 @@ class Authenticator(Struct, frozen=True, kw_only=True):
     """Earlier passwords, the latest first, that may not be used again."""
     strong: bool = True
     """May serve as a second factor: registered as such. The sign-in mailbox of an e-mail code account is not (yet)."""
+    leaked: bool = False
+    """A password that was right and is known from a leak: a new one must be set (THR-06)."""
     state: Literal["active", "quarantined", "tombstoned"] = "active"
     created_at: datetime
     changed_at: datetime | None = None
@@ -515,7 +522,17 @@ class Tenant(Struct, frozen=True, kw_only=True):
     register_when_methods_disabled: bool = False
     """Methods that an administrator switched off do not keep their owner from registering another (6.2)."""
     log_retention: timedelta = timedelta(days=30)
-    """How long the sign-in log is kept."""
+    """How long the sign-in log is kept, and what was found risky."""
+    assess_risk: bool = False
+    """Judge how risky each sign-in looks; while off its level is `hidden`, and no policy on risk applies (10)."""
+    wrong_guesses_per_network: int = 100
+    """Wrong guesses from one network in an hour, at whichever accounts; 0 switches the limit off (THR-02)."""
+    wrong_guesses_per_app: int = 10_000
+    """Wrong guesses through one app in an hour, by whoever is not known; 0 switches the limit off (THR-02)."""
+    wrong_guesses_per_tenant: int = 20_000
+    """The same in all; 0 switches the limit off (THR-02)."""
+    wrong_guesses_of_one_password: int = 20
+    """How often one and the same wrong password may be tried in an hour; 0 switches the limit off (THR-05)."""
     code_length: int = 8
     """Digits of a code, 6 at least (OTP-01)."""
     code_lifetime: timedelta = timedelta(minutes=5)

@@ -73,6 +73,10 @@ IDLE = timedelta(minutes=10)
 LIFETIME = timedelta(minutes=30)
 TRIES = 5
 GUESSES = ((10, timedelta(hours=1)), (30, timedelta(days=1)))
+"""At codes of one method of an account."""
+OF_ONE_PASSWORD = ((20, timedelta(hours=1)),)
+PATIENCE = 6
+"""So many wrong passwords in a row, then one after each wait, which doubles from half a minute to an hour."""
 YOUNG = timedelta(hours=24)
 REFRESH_LIFE = timedelta(hours=24)
 COOLED = timedelta(hours=12)
@@ -294,10 +298,19 @@ class Oracle:
         return self._before(min(flow.active_at + IDLE, flow.created_at + LIFETIME))
 
     def _may_guess(self, key: tuple[int | str, str]) -> bool | None:
-        """Say whether one more guess at this method is within the limits (OTP-12)."""
+        """Say whether one more guess at this method is within the limits (OTP-12, THR-04)."""
         spent = self.guesses.get(key, [])
+        if key[1] != "password":
+            return self._is_within(spent, GUESSES)
+        if len(spent) < PATIENCE:
+            return True
+        wait = min(timedelta(seconds=30) * 2 ** (len(spent) - PATIENCE), timedelta(hours=1))
+        waits = self._before(spent[-1] + wait)
+        return None if waits is None else not waits
+
+    def _is_within(self, spent: list[datetime], windows: tuple[tuple[int, timedelta], ...]) -> bool | None:
         answers: list[bool | None] = []
-        for count, span in GUESSES:
+        for count, span in windows:
             inside = [self._before(at + span) for at in spent]
             if sum(i is not False for i in inside) < count:
                 answers.append(True)
@@ -700,15 +713,34 @@ class Oracle:
 
     def _prove_password(self, call: Call, flow: Flow) -> Expected:
         assert flow.account is not None
-        may = self._may_guess(self._guess_key(flow, "password"))
+        key, text = self._guess_key(flow, "password"), call.form["password"]
+        both = (
+            self._may_guess(key),
+            self._is_within(self.guesses.get((text, "text"), []), OF_ONE_PASSWORD),
+        )
+        may = False if False in both else None if None in both else True
         if may is False:
             return {WRONG_PASSWORD: self._fails(flow, "password", counted=False)}
-        wrong: Expected = {WRONG_PASSWORD: self._fails(flow, "password", counted=bool(may))}
-        if call.form["password"] != flow.account.passwords[-1]:
-            return wrong
+
+        def fails(reply: Reply) -> None:
+            self._fails(flow, "password", counted=bool(may))(reply)
+            if may:
+                self.guesses.setdefault((text, "text"), []).append(self.now())
+
+        if text != flow.account.passwords[-1]:
+            return {WRONG_PASSWORD: fails}
         flow.kind, flow.place = "password", ""
         right = self._proving(flow, lambda: self._factor_proven(call, flow))
-        return right if may else right | wrong
+
+        def ends_the_row(update: Update) -> Update:
+            def updated(reply: Reply) -> None:
+                self.guesses.pop(key, None)
+                update(reply)
+
+            return updated
+
+        right = {word: ends_the_row(update) for word, update in right.items()}
+        return right if may else right | {WRONG_PASSWORD: fails}
 
     def _proving(self, flow: Flow, then: Callable[[], Expected]) -> Expected:
         """What may come of a right proof: decided on the flow as it will be, and so it becomes."""
@@ -803,6 +835,7 @@ class Oracle:
 
         def replaced(reply: Reply) -> None:
             account.passwords.append(given)
+            self.guesses.pop((id(account), "password"), None)
             account.epoch += 1
             for grant in self.grants:
                 grant.revoked = grant.revoked or grant.account is account

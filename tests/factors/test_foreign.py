@@ -303,8 +303,8 @@ async def test_the_right_password_comes_back_under_our_own_hash() -> None:
     )
     pool = Hashing(1)
     try:
-        checked = await pool.check(NeedCheck(authenticator=held, text=Secret("U*U"), spent=3))
-        wrong = await pool.check(NeedCheck(authenticator=held, text=Secret("u*u"), spent=3))
+        checked = await pool.check(NeedCheck(authenticator=held, text=Secret("U*U"), spent=(("bucket", 3),)))
+        wrong = await pool.check(NeedCheck(authenticator=held, text=Secret("u*u"), spent=(("bucket", 3),)))
     finally:
         pool.close()
 
@@ -313,7 +313,7 @@ async def test_the_right_password_comes_back_under_our_own_hash() -> None:
     assert checked.rehashed.text.startswith("$argon2id$")
     assert password.verify(checked.rehashed, "U*U")
     assert not password.needs_rehash(checked.rehashed)
-    assert wrong == Checked(authenticator="a", revision=7, right=False, spent=3, rehashed=None)
+    assert wrong == Checked(authenticator="a", revision=7, right=False, spent=(("bucket", 3),), rehashed=None)
 
 
 def test_comparing_lets_other_threads_run() -> None:

@@ -16,6 +16,8 @@ MILLISECOND, SECOND, MINUTE = timedelta(milliseconds=1), timedelta(seconds=1), t
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NUMBER = Identifier("phone", "+442079460034", "+442079460034")
 
+LANES: tuple[rate.Lane, ...] = ("whole", "known", "strangers")
+
 limits = st.builds(
     lambda windows: Limit("any", tuple((count, span * SECOND) for count, span in windows)),
     st.lists(st.tuples(st.integers(1, 6), st.integers(1, 40)), min_size=1, max_size=3),
@@ -178,8 +180,16 @@ def test_times_are_exact_to_the_millisecond(part: timedelta) -> None:
 @pytest.mark.parametrize(
     ("limit", "windows"),
     [
-        (rate.WRONG_GUESSES, ((10, HOUR), (30, DAY))),
-        (rate.WRONG_GUESSES_SHORT, ((5, DAY),)),
+        (rate.WRONG_CODES, ((10, HOUR), (30, DAY))),
+        (rate.WRONG_CODES_SHORT, ((5, DAY),)),
+        (rate.STRANGERS_WRONG_CODES, ((7, HOUR), (21, DAY))),
+        (rate.STRANGERS_WRONG_CODES_SHORT, ((3, DAY),)),
+        (rate.WRONG_CODES_OF_NOBODY, ((10, HOUR), (30, DAY))),
+        (rate.network_limit(100), ((100, HOUR),)),
+        (rate.password_limit(20), ((20, HOUR),)),
+        (rate.STRANGERS_SENDS_OF_PURPOSE, ((4, 15 * MINUTE),)),
+        (rate.STRANGERS_SENDS, ((8, 15 * MINUTE),)),
+        (rate.STRANGERS_RESETS, ((2, HOUR), (7, DAY))),
         (rate.SENDS_OF_PURPOSE, ((5, 15 * MINUTE),)),
         (rate.SENDS, ((10, 15 * MINUTE),)),
         (rate.RESETS, ((3, HOUR), (10, DAY))),
@@ -199,6 +209,8 @@ def test_times_are_exact_to_the_millisecond(part: timedelta) -> None:
 def test_each_limit_allows_its_count_in_its_span_and_no_more(
     limit: Limit, windows: tuple[tuple[int, timedelta], ...]
 ) -> None:
+    """What holds for a row of failures is for another test."""
+    assert windows == tuple(window for window in limit.windows if window[1] != rate.IN_A_ROW)
     allowed = {span: 0 for _, span in windows}
     history: tuple[int, ...] = ()
 
@@ -214,19 +226,144 @@ def test_each_limit_allows_its_count_in_its_span_and_no_more(
     assert rate.spend(history, limit, NOW + 2 * DAY) is not None
 
 
-@pytest.mark.parametrize(("length", "most"), [(8, 30 * 366), (6, 5 * 366)])
-def test_a_year_of_patient_guessing_stays_under_the_published_chance(length: int, most: int) -> None:
-    limit = rate.wrong_guesses(length)
+@pytest.mark.proves("OTP-13")
+@pytest.mark.parametrize(("length", "a_day"), [(8, 30), (6, 5)])
+def test_a_year_of_patient_guessing_stays_under_the_published_chance(length: int, a_day: int) -> None:
+    """The owner signs in every day, and so ends the row of failures each time: the daily cap must hold all the same."""
+    limit = rate.wrong_codes(length)
     history: tuple[int, ...] = ()
     guesses = 0
 
     for turn in range(365 * 24 * 6):
-        after = rate.spend(history, limit, NOW + turn * 10 * MINUTE)
+        now = NOW + turn * 10 * MINUTE
+        if turn % (24 * 6) == 0:
+            history = rate.forgive(history, now)
+        after = rate.spend(history, limit, now)
         if after is not None:
             history, guesses = after, guesses + 1
 
-    assert most - 400 < guesses <= most
+    assert a_day * 365 - 400 < guesses <= a_day * 366
     assert guesses / 10**length < 1 / 500
+
+
+@pytest.mark.proves("OTP-12", "OTP-13", "AVL-02")
+@pytest.mark.parametrize("length", [8, 6])
+def test_without_a_success_no_more_than_a_hundred_codes_in_a_row_are_judged_in_both_lanes_together(
+    length: int,
+) -> None:
+    whole, share = rate.wrong_codes(length), rate.strangers_wrong_codes(length)
+    everybody: tuple[int, ...] = ()
+    strangers: tuple[int, ...] = ()
+    judged = {"strangers": 0, "known": 0}
+
+    for turn in range(80 * 24):
+        now = NOW + turn * HOUR
+        for lane in judged:
+            both = rate.spend(everybody, whole, now)
+            mine = rate.spend(strangers, share, now) if lane == "strangers" else strangers
+            if both is not None and mine is not None:
+                everybody, strangers = both, mine
+                judged[lane] += 1
+
+    assert sum(judged.values()) == 100
+    assert judged["strangers"] <= 60
+
+
+@pytest.mark.proves("AVL-02")
+@pytest.mark.parametrize(
+    ("share", "whole"),
+    [
+        (rate.STRANGERS_WRONG_CODES, rate.WRONG_CODES),
+        (rate.STRANGERS_WRONG_CODES_SHORT, rate.WRONG_CODES_SHORT),
+        (rate.STRANGERS_WRONG_PASSWORDS, rate.WRONG_PASSWORDS),
+        (rate.STRANGERS_SENDS, rate.SENDS),
+        (rate.STRANGERS_SENDS_OF_PURPOSE, rate.SENDS_OF_PURPOSE),
+        (rate.STRANGERS_RESETS, rate.RESETS),
+    ],
+    ids=lambda limit: limit.name,
+)
+def test_strangers_may_never_take_all_of_a_budget(share: Limit, whole: Limit) -> None:
+    spans = {span: count for count, span in share.windows}
+
+    for count, span in whole.windows:
+        assert spans[span] < count <= 100
+
+
+@pytest.mark.proves("THR-04")
+def test_wrong_passwords_wait_ever_longer_from_half_a_minute_to_an_hour() -> None:
+    history: tuple[int, ...] = ()
+    now = NOW
+    waits = []
+
+    for _ in range(20):
+        waited = timedelta(0)
+        while (after := rate.spend(history, rate.WAITING_PASSWORDS, now)) is None:
+            now += 10 * SECOND
+            waited += 10 * SECOND
+        history = after
+        waits.append(waited)
+
+    assert waits[:6] == [timedelta(0)] * 6
+    assert waits[6:14] == [30 * SECOND, *(m * MINUTE for m in (1, 2, 4, 8, 16, 32)), HOUR]
+    assert set(waits[14:]) == {HOUR}
+
+
+def test_a_success_ends_the_row_and_leaves_what_is_younger_than_a_day() -> None:
+    history = spent(rate.WRONG_CODES, NOW - 2 * DAY, NOW - 2 * HOUR, NOW - MINUTE)
+
+    assert rate.forgive(history, NOW) == history[1:]
+    assert rate.forgive((), NOW) == ()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 50), spends_by_clocks_that_differ)
+def test_a_pool_lets_its_count_through_at_once_and_no_more_than_twice_that_in_its_span(
+    count: int, gaps: list[int]
+) -> None:
+    pool = rate.Pool("any", count, 40 * SECOND)
+    history: tuple[int, ...] = ()
+    now, log = NOW, []
+
+    for gap in [*[0] * (2 * count), *gaps]:
+        now += max(gap, 0) * SECOND
+        after = rate.spend(history, pool, now)
+        if after is not None:
+            history = after
+            log.append(rate.milliseconds(now))
+
+    assert log[:count] == [rate.milliseconds(NOW)] * count
+    assert count == len([at for at in log if at == rate.milliseconds(NOW)])
+    assert all(sum(end - 40_000 < at <= end for at in log) <= 2 * count for end in log)
+    assert len(history) == 1
+
+
+def test_what_is_given_back_to_a_pool_may_be_spent_again() -> None:
+    pool = rate.Pool("any", 3, HOUR)
+    history: tuple[int, ...] = ()
+    for _ in range(3):
+        history = rate.spend(history, pool, NOW) or ()
+
+    assert rate.spend(history, pool, NOW) is None
+    assert rate.spend(rate.drain(history, pool, history[-1]), pool, NOW) == history
+    assert rate.spend(history, pool, rate.keep_until(history, pool)) == rate.spend(
+        (), pool, rate.keep_until(history, pool)
+    )
+
+
+@pytest.mark.proves("THR-10")
+def test_however_many_names_are_made_up_their_guesses_fit_into_a_bounded_number_of_buckets() -> None:
+    buckets = {rate.guesses_of_nobody(f"email:{n}@example.com", Kind.PASSWORD) for n in range(1_000_000)}
+
+    assert len(buckets) <= 2**18
+    assert rate.IN_A_ROW not in {span for _, span in rate.PASSWORD_OF_NOBODY.windows}
+
+
+def test_one_password_is_known_again_and_tells_sixteen_bits_of_itself() -> None:
+    key, other = b"k" * 32, b"o" * 32
+
+    assert rate.one_password("five calm lanterns", key) == rate.one_password("five calm lanterns", key)
+    assert rate.one_password("five calm lanterns", key) != rate.one_password("five calm lanterns", other)
+    assert len(rate.one_password("\ud800", key).rpartition("/")[2]) == 4
 
 
 @pytest.mark.proves("CAN-07")
@@ -247,6 +384,14 @@ def test_every_counter_has_its_own_bucket() -> None:
 
     keys = [
         *(rate.guesses(subject, kind) for subject in ("ada", "bob") for kind in Kind),
+        *(rate.guesses_of_lane("ada", kind, lane) for kind in Kind for lane in LANES),
+        *(rate.guesses_of_nobody("ada", kind) for kind in Kind),
+        *(rate.guesses_from_network("192.0.2.0/24", kind) for kind in Kind),
+        *(rate.guesses_through_app("app", kind) for kind in Kind),
+        *(rate.guesses_in_tenant(kind) for kind in Kind),
+        rate.one_password("ada", b"key"),
+        rate.of_strangers(rate.sends(address)),
+        rate.of_strangers(rate.resets("ada")),
         *(rate.sends(target) for target in (address, NUMBER, neighbour)),
         *(rate.sends_of_purpose(target, p) for target in (address, NUMBER) for p in ("sign_in", "mfa")),
         *(rate.sms_to_number(number) for number in (NUMBER, neighbour)),

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from genkan import identifiers
 from genkan.bootstrap import Clock, TenantRuntime
+from genkan.engine import budgets
 from genkan.engine.flow import AwaitingProof, read_bookmark
 from genkan.engine.messages import Count, PutSubject
 from genkan.engine.transaction import Needs, Outgoing
@@ -548,8 +549,9 @@ def lock(world: World, address: str, kind: Kind) -> None:
     subject = world.run(world.store.read(Needs(identifier=address))).subject
     assert subject is not None
     history = (rate.milliseconds(world.now),) * 10
-    until = rate.keep_until(history, rate.WRONG_GUESSES)
-    world.write(Count(bucket=rate.guesses(subject.id, kind), history=history, keep_until=until))
+    until = rate.keep_until(history, rate.WRONG_CODES)
+    for bucket in budgets.of_method(subject.id, kind):
+        world.write(Count(bucket=bucket, history=history, keep_until=until))
 
 
 @pytest.mark.proves("ENUM-07")

@@ -325,7 +325,8 @@ def test_three_spellings_of_one_number_count_as_one_number_tried(server: StrictS
 
 @pytest.mark.proves("CAN-05")
 def test_the_database_compares_keys_byte_by_byte(tmp_path: Path) -> None:
-    schema = (Path(sql.__file__).parent / "migrations" / "0001_init.sql").read_text()
+    scripts = sorted((Path(sql.__file__).parent / "migrations").glob("*.sql"))
+    schema = "".join(script.read_text() for script in scripts)
     with closing(sqlite3.connect(tmp_path / "schema.db")) as database:
         database.executescript(schema)
         database.execute("INSERT INTO subject (id, revision, body) VALUES ('1', 1, '{}')")

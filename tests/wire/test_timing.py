@@ -18,6 +18,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from genkan.engine import budgets
 from genkan.engine.messages import Count, PutSubject
 from genkan.engine.transaction import Needs
 from genkan.model import Kind
@@ -166,8 +167,9 @@ def lock(world: World, address: str) -> None:
     subject = world.run(world.store.read(Needs(identifier=address))).subject
     assert subject is not None
     history = (rate.milliseconds(world.now),) * 10
-    until = rate.keep_until(history, rate.WRONG_GUESSES)
-    world.write(Count(bucket=rate.guesses(subject.id, Kind.PASSWORD), history=history, keep_until=until))
+    until = rate.keep_until(history, rate.WRONG_CODES)
+    for bucket in budgets.of_method(subject.id, Kind.PASSWORD):
+        world.write(Count(bucket=bucket, history=history, keep_until=until))
 
 
 @pytest.mark.slow

@@ -9,11 +9,23 @@ What a sign-up and an enrolment add stands in `sign_up` and `enrol`; how a step 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec.structs import replace
 
-from genkan.engine import attributes, challenges, enrol, log, reset, sign_up, steps, strangers
+from genkan.engine import (
+    attributes,
+    budgets,
+    challenges,
+    enrol,
+    log,
+    reset,
+    sign_up,
+    steps,
+    strangers,
+    suspicion,
+)
 from genkan.engine.flow import (
     AnyStage,
     AwaitingAttributes,
@@ -32,7 +44,6 @@ from genkan.engine.messages import (
     Checked,
     Choose,
     Confirm,
-    Count,
     Deliver,
     Effect,
     Enrol,
@@ -63,7 +74,6 @@ from genkan.engine.renew import renew
 from genkan.factors import otp
 from genkan.factors.interface import Right
 from genkan.model import Attempt, Authenticator, Challenge, Client, Evidence, Kind, Purpose, Reason
-from genkan.risk import rate
 from genkan.tokens import grants
 from genkan.tokens.claims import assurance
 
@@ -264,16 +274,17 @@ def _prove(flow: Flow, event: Prove, client: Client, facts: Facts) -> Step:
         return _prove_password(flow, event, challenge, authenticator, client, facts)
     if not otp.is_countable(challenge, event.text.text):
         return steps.no(flow, event, facts, Reason.WRONG_CODE)
-    bucket = rate.guesses(challenges.owner(flow, challenge), challenge.kind)
-    guess_limit = rate.wrong_guesses(challenge.length)
-    history = rate.spend(facts.histories[bucket], guess_limit, facts.now)
-    if history is None:
+    lane = budgets.lane(flow, facts)
+    budget = tuple(budgets.of_guess(flow, challenge, lane, facts.signals, facts.directory.tenant))
+    spent = budgets.spend(budget, facts)
+    if spent is None:
         return _wrong(flow, event, client, facts, Reason.WRONG_CODE)
     verdict = otp.verify(challenge, authenticator, event.text.text, facts.now, facts.code_key)
     if not isinstance(verdict, Right) or steps.is_decoy(flow, facts):
-        spent = Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, guess_limit))
-        return _wrong(flow, event, client, facts, Reason.WRONG_CODE, spent)
-    return _right(flow, event, stage.part, challenge, authenticator, client, facts)
+        return _wrong(flow, event, client, facts, Reason.WRONG_CODE, *spent)
+    counts = budgets.right(flow, challenge, lane, (), facts)
+    words = () if lane == "known" else suspicion.guesses_before(budget, facts)
+    return _right(flow, event, stage.part, challenge, authenticator, client, facts, *counts, words=words)
 
 
 def _prove_password(
@@ -290,47 +301,44 @@ def _prove_password(
     The comparison is slow, so it happens between two steps. Tries that are being compared count as spent
     (OTP-09), and only a verdict closes the flow, so that a right password among wrong ones gets through (OTP-10).
     """
-    bucket = rate.guesses(challenges.owner(flow, challenge), Kind.PASSWORD)
-    history = facts.histories[bucket]
-    checked = facts.checked
+    tenant, checked = facts.directory.tenant, facts.checked
+    lane = budgets.lane(flow, facts)
+    budget = tuple(budgets.of_guess(flow, challenge, lane, facts.signals, tenant))
+    tried = budgets.of_password(event.text.text, lane, facts)
     if checked is None or not _is_about(checked, authenticator):
-        if checked is None and flow.failures + flow.pending >= facts.directory.tenant.tries_per_step:
+        if checked is None and flow.failures + flow.pending >= tenant.tries_per_step:
             return steps.no(flow, event, facts, Reason.WRONG_PASSWORD)
-        spent = rate.spend(history, rate.WRONG_GUESSES, facts.now)
+        spent = budgets.spend(budget, facts) if budgets.spend(tried, facts) is not None else None
         pending = flow.pending + (1 if checked is None else 0)
         beside = facts.directory.tenant.foreign_hashes if flow.hides else ()
         if spent is not None:
-            return Step(
-                flow=replace(flow, pending=pending),
-                reply=NeedCheck(authenticator=authenticator, text=event.text, spent=spent[-1], beside=beside),
-                effects=(
-                    Count(
-                        bucket=bucket, history=spent, keep_until=rate.keep_until(spent, rate.WRONG_GUESSES)
-                    ),
-                ),
+            need = NeedCheck(
+                authenticator=authenticator, text=event.text, spent=budgets.spent(spent), beside=beside
             )
+            return Step(flow=replace(flow, pending=pending), reply=need, effects=spent)
         if checked is None:
             # It has to wait, so whatever the answer is, it is no; the time that it takes must not tell (ENUM-07).
-            return Step(
-                flow=replace(flow, pending=pending),
-                reply=NeedCheck(
-                    authenticator=None,
-                    text=event.text,
-                    spent=0,
-                    like=authenticator.material if authenticator else None,
-                    beside=beside,
-                ),
-            )
+            like = authenticator.material if authenticator else None
+            need = NeedCheck(authenticator=None, text=event.text, spent=(), like=like, beside=beside)
+            return Step(flow=replace(flow, pending=pending), reply=need)
     flow = replace(flow, pending=max(0, flow.pending - 1))
     if not checked.right or authenticator is None:
-        return _wrong(flow, event, client, facts, Reason.WRONG_PASSWORD)
-    refunded = rate.refund(history, checked.spent)
-    effects: list[Effect] = [
-        Count(bucket=bucket, history=refunded, keep_until=rate.keep_until(refunded, rate.WRONG_GUESSES))
-    ]
-    if checked.rehashed is not None:
-        effects.append(PutAuthenticator(replace(authenticator, material=checked.rehashed)))
-    return _right(flow, event, "first", challenge, authenticator, client, facts, *effects)
+        # The password itself is counted now and not before, or those who share a right one would crowd each other out.
+        counted = budgets.spend(tried, facts) or ()
+        return _wrong(flow, event, client, facts, Reason.WRONG_PASSWORD, *counted)
+    effects: list[Effect] = [*budgets.right(flow, challenge, lane, checked.spent, facts)]
+    words = () if lane == "known" else tuple(suspicion.guesses_before((*budget, *tried), facts))
+    if checked.rehashed is not None or (checked.leaked and not authenticator.leaked):
+        material = checked.rehashed or authenticator.material
+        changed = replace(authenticator, material=material, leaked=authenticator.leaked or checked.leaked)
+        effects.append(PutAuthenticator(changed))
+        others = tuple(a for a in facts.authenticators if a is not authenticator)
+        facts = replace(facts, authenticators=(*others, changed))
+    if checked.leaked and facts.subject is not None:
+        words = (*words, "leakedCredentials")
+        facts, found = suspicion.leaked(flow, facts)
+        effects += found
+    return _right(flow, event, "first", challenge, authenticator, client, facts, *effects, words=words)
 
 
 def _wrong(flow: Flow, event: Event, client: Client, facts: Facts, reason: Reason, *effects: Effect) -> Step:
@@ -371,6 +379,7 @@ def _right(
     client: Client,
     facts: Facts,
     *effects: Effect,
+    words: Iterable[str] = (),
 ) -> Step:
     """Note the evidence: handles of the phase before it are dead from here. Then see what is still to be done."""
     unfit = steps.unfit_account(flow, facts)
@@ -385,11 +394,12 @@ def _right(
         at=facts.now,
         part=role,
     )
-    flow = steps.proven(flow, proven)
+    flow, found = suspicion.noticed(steps.proven(flow, proven), facts, words)
+    effects = (*effects, *found)
     if isinstance(event, Prove) and flow.demand is None and flow.subject is not None:
         flow = replace(flow, demand=event.demand)
     if part == "verify" and flow.purpose is Purpose.RESET_PASSWORD:
-        return reset.verified(flow, event, facts)
+        return reset.verified(flow, event, facts, *effects)
     if part == "verify":
         return sign_up.further(flow, event, client, facts, *effects)
     if part == "enrol":
@@ -449,8 +459,9 @@ def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
         refresh=refresh,
         token_id=facts.entropy.guid("token"),
     )
+    settled = suspicion.settled(flow, decision, facts)
     flow = replace(flow, stage=Closed(outcome="issued"))
-    return steps.kept(flow, event, facts, ready, PutGrant(grant), decision=decision)
+    return steps.kept(flow, event, facts, ready, PutGrant(grant), *settled, decision=decision)
 
 
 def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:

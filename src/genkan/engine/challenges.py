@@ -12,8 +12,8 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from genkan import identifiers
-from genkan.engine import steps, strangers
-from genkan.engine.flow import AwaitingChoice, AwaitingProof, Flow, Part
+from genkan.engine import budgets, steps, strangers
+from genkan.engine.flow import AwaitingChoice, AwaitingNewPassword, AwaitingProof, Flow, Part
 from genkan.engine.messages import (
     Choose,
     Count,
@@ -25,6 +25,7 @@ from genkan.engine.messages import (
     Identify,
     NeedProof,
     Prove,
+    SetPassword,
     Signals,
     Step,
 )
@@ -32,7 +33,6 @@ from genkan.engine.transaction import Loaded
 from genkan.factors import otp
 from genkan.model import (
     Authenticator,
-    Challenge,
     Channel,
     Client,
     Identifier,
@@ -45,13 +45,18 @@ from genkan.model import (
     Tenant,
 )
 from genkan.risk import rate
+from genkan.risk.rate import Lane
 
 SMS_RESEND_AFTER = timedelta(seconds=30)
 """Between two texts of one step (conditional-access 13.2)."""
 
 
-def limits(event: Event, loaded: Loaded, signals: Signals) -> Iterator[str]:
-    """The names of the limits that `advance` may spend from at this event: the shell loads their histories."""
+def limits(event: Event, loaded: Loaded, signals: Signals, key: bytes) -> Iterator[str]:
+    """
+    The names of the limits that `advance` may spend from at this event: the shell loads their histories.
+
+    `key` is the tenant's for codes; with it a wrong password is known again, and nothing else is.
+    """
     flow, tenant = loaded.flow, loaded.directory.tenant
     if isinstance(event, Identify):
         yield from strangers.limits(signals, tenant)
@@ -59,7 +64,11 @@ def limits(event: Event, loaded: Loaded, signals: Signals) -> Iterator[str]:
         return
     match event, flow.stage:
         case Prove(), AwaitingProof(challenge=challenge):
-            yield rate.guesses(owner(flow, challenge), challenge.kind)
+            yield from budgets.names(flow, challenge, signals, tenant)
+            if challenge.kind is Kind.PASSWORD:
+                yield rate.one_password(event.text.text, key)
+        case SetPassword(), AwaitingNewPassword() if flow.subject is not None:
+            yield from budgets.of_method(flow.subject, Kind.PASSWORD)
         case Choose(), (AwaitingChoice(part=part) | AwaitingProof(part=part)):
             own = loaded.subject.email if loaded.subject else None
             others = (a.target for a in loaded.authenticators if a.strong or part != "second")
@@ -73,19 +82,28 @@ def limits(event: Event, loaded: Loaded, signals: Signals) -> Iterator[str]:
 
 
 def _buckets(target: Identifier, flow: Flow, part: Part, signals: Signals, tenant: Tenant) -> Iterator[str]:
-    return (bucket for _, bucket in _send_limits(target, flow, part, signals, tenant))
+    return (bucket for _, bucket in _send_limits(target, flow, part, signals, tenant, "strangers"))
 
 
 def _send_limits(
-    target: Identifier, flow: Flow, part: Part, signals: Signals, tenant: Tenant
+    target: Identifier, flow: Flow, part: Part, signals: Signals, tenant: Tenant, lane: Lane
 ) -> list[tuple[rate.Limit, str]]:
-    """Every limit that one more code to this target spends from; the tightest wins (MSG-07)."""
-    spent = [
-        (rate.SENDS_OF_PURPOSE, rate.sends_of_purpose(target, said_purpose(flow, part))),
-        (rate.SENDS, rate.sends(target)),
-    ]
+    """
+    Every limit that one more code to this target spends from; the tightest wins (MSG-07).
+
+    Of what anybody may ask for, strangers get a share, so that the owner still gets a code (AVL-01).
+    """
+    purpose, all_of_them = rate.sends_of_purpose(target, said_purpose(flow, part)), rate.sends(target)
+    spent = [(rate.SENDS_OF_PURPOSE, purpose), (rate.SENDS, all_of_them)]
+    is_anonymous = lane == "strangers" and part in ("first", "verify")
+    if is_anonymous:
+        spent.append((rate.STRANGERS_SENDS_OF_PURPOSE, rate.of_strangers(purpose)))
+        spent.append((rate.STRANGERS_SENDS, rate.of_strangers(all_of_them)))
     if part == "verify" and flow.purpose is Purpose.RESET_PASSWORD and flow.sends == 0:
-        spent.append((rate.RESETS, rate.resets(flow.subject or target.place)))
+        resets = rate.resets(flow.subject or target.place)
+        spent.append((rate.RESETS, resets))
+        if is_anonymous:
+            spent.append((rate.STRANGERS_RESETS, rate.of_strangers(resets)))
         if signals.address:
             network = rate.network(signals.address)
             spent.append((rate.RESETS_FROM_NETWORK, rate.resets_from_network(network)))
@@ -137,7 +155,8 @@ def send(
         )
     counts: list[Effect] = []
     is_tried = False
-    for limit, bucket in _send_limits(target, flow, part, facts.signals, facts.directory.tenant):
+    lane = budgets.lane(flow, facts)
+    for limit, bucket in _send_limits(target, flow, part, facts.signals, facts.directory.tenant, lane):
         if limit is rate.NUMBERS_TRIED and is_tried:
             continue
         history = rate.spend(facts.histories[bucket], limit, facts.now)
@@ -204,13 +223,6 @@ def label(flow: Flow, part: Part, target: Identifier) -> str:
 def said_purpose(flow: Flow, part: Part) -> MessagePurpose:
     """What a code is for, as a person and the dev inbox are told."""
     return {"first": "sign_in", "verify": flow.purpose.value, "second": "mfa", "enrol": "enrol"}[part]
-
-
-def owner(flow: Flow, challenge: Challenge) -> str:
-    """Whose guesses these are: the subject's, or those on an address that nobody holds yet (OTP-11)."""
-    if flow.subject is not None:
-        return flow.subject
-    return flow.identifier.place if flow.identifier else challenge.id
 
 
 def part_of(flow: Flow) -> Part | None:

@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from genkan.engine.messages import Directory, Signals
-from genkan.model import Authenticator, Client, Demand, Evidence, Purpose, Risk, Subject
+from genkan.model import Authenticator, Client, Demand, Evidence, Purpose, Risk, RiskLevel, Subject, Tenant
 from genkan.policy.model import Context, Person, Settings
 
 
@@ -44,7 +44,7 @@ def context(
         now=now,
         kind=kind,
         purpose=purpose,
-        person=_person(account) if account else None,
+        person=_person(account, tenant, evidence, kind) if account else None,
         client=client,
         demand=demand,
         evidence=evidence,
@@ -67,12 +67,30 @@ def context(
     )
 
 
-def _person(account: Account) -> Person:
+def _person(
+    account: Account,
+    tenant: Tenant,
+    evidence: tuple[Evidence, ...],
+    kind: Literal["initial", "refresh", "user_action"],
+) -> Person:
     subject = account.subject
     return Person(
         id=subject.id,
         groups=account.groups,
-        risk=subject.risk.level,
+        risk=_risk(subject, tenant),
+        has_leaked_password=kind == "initial" and _rests_on_leak(evidence, account),
         created_at=subject.created_at,
         sign_in_place=subject.email.place if subject.email else None,
     )
+
+
+def _risk(subject: Subject, tenant: Tenant) -> RiskLevel:
+    """Where sign-ins are judged, an account of which nothing bad is known is at no risk; else nobody has looked."""
+    level = subject.risk.level
+    return "none" if level == "hidden" and tenant.assess_risk else level
+
+
+def _rests_on_leak(evidence: tuple[Evidence, ...], account: Account) -> bool:
+    """The first factor is a password that is known from a leak."""
+    leaked = {a.id for a in account.authenticators if a.leaked}
+    return bool(leaked) and any(e.part == "first" and e.authenticator in leaked for e in evidence)

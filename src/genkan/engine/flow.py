@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from genkan.model import Attempt, Challenge, Demand, Evidence, Identifier, Kind, Purpose, Scalar, Secret
+from genkan.model import Attempt, Challenge, Demand, Evidence, Identifier, Kind, Purpose, Risk, Scalar, Secret
 
 Part = Literal["first", "second", "verify", "enrol"]
 """Which part of a flow a proof is for: the first or second factor, the address of a sign-up or reset, a new method."""
@@ -123,6 +123,8 @@ class Flow(Struct, frozen=True, kw_only=True):
     sends: int = 0
     """Codes sent in this phase."""
     last_sms_at: datetime | None = None
+    risk: Risk | None = None
+    """The most risky it has looked at any proof: who begins it elsewhere does not shed that by coming home."""
     correlation_id: str
     created_at: datetime
     expires_at: datetime

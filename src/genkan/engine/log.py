@@ -14,6 +14,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from genkan.engine import suspicion
 from genkan.engine.flow import Closed, Flow
 from genkan.engine.messages import (
     Event,
@@ -31,7 +32,7 @@ from genkan.engine.messages import (
     Web,
 )
 from genkan.engine.plan import NOTHING_DEMANDED, judge
-from genkan.model import Attempt, Client, Demand, Evidence, Purpose, Reason, Subject
+from genkan.model import Attempt, Client, Demand, Evidence, Purpose, Reason, Risk, Subject
 from genkan.policy.model import Decision
 
 ENDS = frozenset(
@@ -68,6 +69,7 @@ def entry(before: Flow | None, event: Event, facts: Facts, step: Step) -> LogSig
         interactive=True,
         demand=flow.demand or NOTHING_DEMANDED,
         steps=_steps(flow.evidence, flow.misses),
+        risk=_risk(flow, reply, decision, facts),
     )
     return _entry(about, client, facts.subject if flow.subject is not None else None, facts, reply, decision)
 
@@ -82,6 +84,7 @@ class _About(Struct, frozen=True, kw_only=True):
     interactive: bool
     demand: Demand
     steps: tuple[Attempt, ...]
+    risk: Risk
 
 
 def _of_refresh(event: Renew, client: Client, facts: Facts, step: Step) -> LogSignIn | None:
@@ -98,6 +101,7 @@ def _of_refresh(event: Renew, client: Client, facts: Facts, step: Step) -> LogSi
         interactive=False,
         demand=replace(demand, contexts=event.contexts or demand.contexts),
         steps=_steps(grant.evidence, ()),
+        risk=facts.risk,
     )
     return _entry(about, client, facts.subject, facts, step.reply, step.decision)
 
@@ -144,10 +148,21 @@ def _entry(
         place=signals.place,
         client_app=signals.client_app,
         platform=signals.platform,
-        risk=facts.risk,
+        risk=about.risk,
         account_risk=subject.risk.level if subject else "hidden",
     )
     return LogSignIn(entry, facts.now + facts.directory.tenant.log_retention)
+
+
+def _risk(flow: Flow, reply: Reply, decision: Decision | None, facts: Facts) -> Risk:
+    """How the sign-in looked, and whether its second factor has settled that (conditional-access 10)."""
+    risk = suspicion.seen(flow, facts)
+    if not risk.reasons:
+        return risk
+    has_second = any(e.part == "second" for e in flow.evidence)
+    if isinstance(reply, Ready) and decision and suspicion.is_remediated(decision, has_second, facts):
+        return replace(risk, state="remediated", detail=suspicion.PASSED_MFA)
+    return replace(risk, state="atRisk")
 
 
 def _outcome(

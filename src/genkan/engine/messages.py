@@ -33,6 +33,7 @@ from genkan.model import (
     Reason,
     Resource,
     Risk,
+    RiskLevel,
     Scalar,
     Secret,
     SignUpFlow,
@@ -49,6 +50,7 @@ from genkan.policy.model import (
     Policy,
     Strength,
 )
+from genkan.risk.footprint import NOTHING, Footprint
 
 # Events: what the client may say. -------------------------------------------------------------------
 
@@ -202,8 +204,8 @@ class NeedCheck(Struct, frozen=True, kw_only=True):
     authenticator: Authenticator | None
     """None: there is no password; do the same work and say no (PWD-09)."""
     text: Secret
-    spent: int
-    """The entry in the history of guesses to take back if the password is right."""
+    spent: tuple[tuple[str, int], ...]
+    """Buckets, and the entry to take back from each if the password is right (`engine.budgets`)."""
     like: Secret | None = None
     """Where it is no whatever is right: the hash whose work is done all the same (ENUM-07)."""
     beside: tuple[str, ...] = ()
@@ -296,6 +298,41 @@ class Count(Struct, frozen=True, kw_only=True):
 
     bucket: str
     history: tuple[int, ...]
+    keep_until: datetime
+
+
+class PutFootprint(Struct, frozen=True, kw_only=True):
+    """Put a subject's footprint in the place of the one before."""
+
+    subject: str
+    footprint: Footprint
+
+
+class Detection(Struct, frozen=True, kw_only=True):
+    """Something that was found risky, as Graph's `riskDetection` tells it. Written anew, under the same id."""
+
+    id: str
+    at: datetime
+    """When it was found."""
+    updated_at: datetime
+    request: str = ""
+    """The sign-in it was found in: the id of its entry in the sign-in log."""
+    correlation_id: str = ""
+    subject: str
+    word: str
+    """Graph's `riskEventType` (`risk.score.SIGNS`)."""
+    level: RiskLevel
+    state: str = "atRisk"
+    detail: str = "none"
+    activity: Literal["signin", "user"] = "signin"
+    address: str = ""
+    place: Place = field(default_factory=Place)
+
+
+class Detect(Struct, frozen=True):
+    """Put a detection into the list of those, in the place of the one with the same id."""
+
+    detection: Detection
     keep_until: datetime
 
 
@@ -429,6 +466,8 @@ Effect = (
     | RevokeGrants
     | Deliver
     | Count
+    | PutFootprint
+    | Detect
     | Record
     | LogSignIn
     | PutGroup
@@ -474,6 +513,8 @@ class Signals(Struct, frozen=True, kw_only=True):
 
     address: str = ""
     place: Place = field(default_factory=Place)
+    listed: tuple[str, ...] = ()
+    """What the lists of networks say of the address, in words of `risk.score`."""
     origin: str | None = None
     """The web origin that the request came from, when a browser sent one (BRW-03)."""
     client_app: Literal["browser", "mobileAppsAndDesktopClients", "other"] = "mobileAppsAndDesktopClients"
@@ -520,7 +561,9 @@ class Checked(Struct, frozen=True, kw_only=True):
     authenticator: str | None
     revision: int
     right: bool
-    spent: int
+    leaked: bool = False
+    """It was right, and is known from a leak."""
+    spent: tuple[tuple[str, int], ...]
     rehashed: Secret | None = None
     """The same password under today's parameters, when the stored one was weaker."""
 
@@ -545,11 +588,13 @@ class Facts(Struct, frozen=True, kw_only=True):
     groups: frozenset[str] = frozenset()
     """The subject's groups, nested ones counted."""
     grant: Grant | None = None
+    footprint: Footprint = NOTHING
+    """Where the subject was fully signed in from."""
     histories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """The limits this step may spend from (`advance.limits`)."""
     signals: Signals = field(default_factory=Signals)
     risk: Risk = field(default_factory=Risk)
-    """Of this attempt."""
+    """What this request shows (`risk.score`)."""
     entropy: Entropy
     code_key: bytes
     """The tenant's key for the digests of codes."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from genkan.engine import steps
+from genkan.engine import steps, suspicion
 from genkan.engine.context import Account, context
 from genkan.engine.flow import AnyStage, AwaitingChoice, AwaitingEnrolment, AwaitingResume, Closed, Flow
 from genkan.engine.messages import (
@@ -38,6 +38,7 @@ from genkan.model import (
     Kind,
     Purpose,
     Reason,
+    Risk,
 )
 from genkan.policy.decide import decide
 from genkan.policy.model import Context, Decision
@@ -54,6 +55,7 @@ def judge(flow: Flow, client: Client, facts: Facts) -> Decision:
         demand=flow.demand or NOTHING_DEMANDED,
         evidence=flow.evidence,
         kind="initial",
+        risk=suspicion.seen(flow, facts),
         purpose=flow.purpose,
         enrolled=flow.enrolled,
     )
@@ -68,6 +70,7 @@ def may_enrol(flow: Flow, client: Client, facts: Facts) -> Decision:
         demand=flow.demand or NOTHING_DEMANDED,
         evidence=flow.evidence,
         kind="user_action",
+        risk=suspicion.seen(flow, facts),
         purpose=flow.purpose,
     )
     return decide(facts.directory.policies, moment)
@@ -75,7 +78,9 @@ def may_enrol(flow: Flow, client: Client, facts: Facts) -> Decision:
 
 def judge_grant(grant: Grant, demand: Demand, client: Client, facts: Facts) -> Decision:
     """Ask policy about a refresh: the same question, on the evidence that the grant rests on (CA-07)."""
-    moment = _moment(facts, client=client, demand=demand, evidence=grant.evidence, kind="refresh")
+    moment = _moment(
+        facts, client=client, demand=demand, evidence=grant.evidence, kind="refresh", risk=facts.risk
+    )
     return decide(facts.directory.policies, moment)
 
 
@@ -86,6 +91,7 @@ def _moment(
     demand: Demand,
     evidence: tuple[Evidence, ...],
     kind: Literal["initial", "refresh", "user_action"],
+    risk: Risk,
     purpose: Purpose = Purpose.SIGN_IN,
     enrolled: bool = False,
 ) -> Context:
@@ -103,7 +109,7 @@ def _moment(
         demand=demand,
         evidence=evidence,
         signals=facts.signals,
-        risk=facts.risk,
+        risk=risk,
         purpose=purpose,
         enrolled=enrolled,
     )
@@ -161,6 +167,7 @@ def _web(because: str) -> tuple[AnyStage, Reply]:
 def planned(flow: Flow, event: Event, decision: Decision, facts: Facts, *effects: Effect) -> Step:
     """Go where policy leads; its trace goes into the audit row."""
     stage, reply = plan(flow, decision, steps.sign_in_address(facts))
+    effects = (*effects, *suspicion.sent_to_change(flow, decision, facts))
     if isinstance(reply, Web | Refused):
         flow = replace(flow, stage=stage)
         return steps.kept(flow, event, facts, reply, *effects, decision=decision)

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from genkan.engine import steps, strangers
+from genkan.engine import budgets, steps, strangers
 from genkan.engine.flow import AwaitingChoice, AwaitingNewPassword, AwaitingResume, Flow
 from genkan.engine.messages import (
     Effect,
@@ -29,6 +29,7 @@ from genkan.engine.messages import (
     Step,
 )
 from genkan.model import Client, Evidence, Identifier, Kind, Reason
+from genkan.risk import account
 
 NEW_METHOD_COOLS = timedelta(hours=12)
 """A younger method gets no reset code: somebody else may just have added it (SSPR-10)."""
@@ -67,10 +68,12 @@ def target(flow: Flow, facts: Facts) -> Identifier | None:
     return next((t for t in others if t is not None and t != own), own)
 
 
-def verified(flow: Flow, event: Event, facts: Facts) -> Step:
+def verified(flow: Flow, event: Event, facts: Facts, *effects: Effect) -> Step:
     """The code was right: a new password may be set, in this flow alone (SSPR-02)."""
     until = steps.idle_end(flow, facts)
-    return steps.go(flow, event, facts, AwaitingNewPassword(offered=True), NeedNewPassword(until=until))
+    return steps.go(
+        flow, event, facts, AwaitingNewPassword(offered=True), NeedNewPassword(until=until), *effects
+    )
 
 
 def set_password(flow: Flow, event: SetPassword, client: Client, facts: Facts) -> Step:
@@ -83,11 +86,22 @@ def set_password(flow: Flow, event: SetPassword, client: Client, facts: Facts) -
         return steps.no(flow, event, facts, (hashed.refused if hashed else None) or Reason.PASSWORD_INVALID)
     previous = (old.material, *old.previous) if old.material else old.previous
     new = replace(
-        old, material=hashed.material, previous=previous[:PASSWORDS_REMEMBERED], changed_at=facts.now
+        old,
+        material=hashed.material,
+        previous=previous[:PASSWORDS_REMEMBERED],
+        changed_at=facts.now,
+        leaked=False,
+    )
+    changed = replace(
+        subject,
+        epoch=subject.epoch + 1,
+        must_change_password=False,
+        risk=account.changed_password(subject.risk, facts.now),
     )
     effects: list[Effect] = [
         PutAuthenticator(new),
-        PutSubject(replace(subject, epoch=subject.epoch + 1, must_change_password=False)),
+        PutSubject(changed),
+        *budgets.clear(subject.id, Kind.PASSWORD, facts),
         RevokeGrants(subject=subject.id, at=facts.now),
         *steps.notices(subject, facts, client, "password_changed"),
     ]

@@ -13,8 +13,9 @@ from typing import TypeVar
 from msgspec import Struct, field
 
 from genkan.engine.flow import Flow
-from genkan.engine.messages import Directory, Effect, Record, SignIn
+from genkan.engine.messages import Detection, Directory, Effect, Record, SignIn
 from genkan.model import Authenticator, Grant, Message, Subject
+from genkan.risk.footprint import NOTHING, Footprint
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class Loaded(Struct, frozen=True, kw_only=True):
     groups: frozenset[str] = frozenset()
     """Ids of every group the subject is in, directly or through other groups."""
     grant: Grant | None = None
+    footprint: Footprint = NOTHING
     histories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -99,6 +101,19 @@ class SignInQuery(Struct, frozen=True, kw_only=True):
     """Before this time."""
     before: SignIn | None = None
     """The last entry of the page before."""
+    limit: int = 100
+
+
+class DetectionQuery(Struct, frozen=True, kw_only=True):
+    """Which detections of risk; a member that is None asks nothing."""
+
+    id: str | None = None
+    subject: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    """Before this time."""
+    before: Detection | None = None
+    """The last one of the page before."""
     limit: int = 100
 
 

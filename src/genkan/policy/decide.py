@@ -76,6 +76,8 @@ def _decide_for_person(policies: Sequence[Policy], standing: Standing) -> Decisi
     context = standing.context
     if context.security_defaults:
         policies = (*policies, _security_defaults(standing.person))
+    if standing.person.has_leaked_password:
+        policies = (*policies, LEAKED_PASSWORD_WITH_MFA if standing.usable else LEAKED_PASSWORD)
     if not isinstance(policies, PolicySet):
         policies = PolicySet(policies)
     contexts = () if context.kind == "user_action" else context.demand.contexts
@@ -139,6 +141,23 @@ def _security_defaults(person: Person) -> Policy:
         grant_controls=GrantControls(operator="OR", built_in_controls=("mfa",)),
     )
 
+
+LEAKED_PASSWORD = Policy(
+    id="leakedPassword",
+    display_name="A leaked password must be changed",
+    state="enabled",
+    conditions=Conditions(
+        users=Users(include_users=("All",)), applications=Applications(include_applications=("All",))
+    ),
+    grant_controls=GrantControls(operator="AND", built_in_controls=("passwordChange",)),
+)
+"""Whoever signs in by a password that others may know has to set another, whatever else holds. Source: THR-06."""
+
+LEAKED_PASSWORD_WITH_MFA = replace(
+    LEAKED_PASSWORD,
+    grant_controls=GrantControls(operator="AND", built_in_controls=("mfa", "passwordChange")),
+)
+"""Where there is a second factor it comes first: only who passes it learns that the password was right and leaked."""
 
 # What comes next? -------------------------------------------------------------------------------------
 

@@ -513,6 +513,8 @@ class Person(Struct, frozen=True, kw_only=True):
     guest: bool = False
     risk: RiskLevel = "hidden"
     """Of the account."""
+    has_leaked_password: bool = False
+    """The first factor of this sign-in is a password that is known from a leak (THR-06)."""
     created_at: datetime
     sign_in_place: str | None = None
     """The mailbox of the sign-in address (`Identifier.place`)."""

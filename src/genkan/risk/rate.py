@@ -3,7 +3,8 @@ Say whether a limit allows one more, and what its history is then.
 
 A history is the exact log of what was spent, so every window is exact: there is no burst at the edge of a bucket.
 Knows nothing of the clock, of storage, or of what is being limited; names in histories are the caller's.
-Source: OTP-11, OTP-12, MSG-07, CAN-07; native-auth-v1 10.5; conditional-access 13.2.
+Source: OTP-11 to OTP-13, THR-02 to THR-05, THR-10, AVL-01, AVL-02, MSG-07, CAN-07; native-auth-v1 10.5;
+conditional-access 13.2.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from ipaddress import ip_address, ip_network
+from typing import Literal
 
 from msgspec import Struct
 
@@ -21,6 +23,7 @@ from genkan.model import Identifier, Kind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 class Limit(Struct, frozen=True):
@@ -29,9 +32,35 @@ class Limit(Struct, frozen=True):
     name: str
     windows: tuple[tuple[int, timedelta], ...]
     """(how many, in which span), in any order."""
+    patience: int | None = None
+    """After so many in a row each further one has to wait, longer each time (THR-04). None: nothing waits."""
+    is_of_crowd: bool = False
+    """It counts what many accounts were tried with, so that a full one tells of an attack on all of them."""
+
+    @property
+    def counts_in_a_row(self) -> bool:
+        """What is right ends the row."""
+        return any(span == IN_A_ROW for _, span in self.windows)
 
 
-def spend(history: tuple[int, ...], limit: Limit, now: datetime) -> tuple[int, ...] | None:
+class Pool(Struct, frozen=True):
+    """
+    A limit for a crowd, too large for a log of every one: so many at once, and then as they drain.
+
+    Its history is one number, the time at which the pool will be empty; a window may hold twice its count.
+    """
+
+    name: str
+    count: int
+    span: timedelta
+
+    @property
+    def each(self) -> int:
+        """Milliseconds in which one drains."""
+        return max(1, self.span // _MILLISECOND // self.count)
+
+
+def spend(history: tuple[int, ...], limit: Limit | Pool, now: datetime) -> tuple[int, ...] | None:
     """
     Add one to a history, less what no window can see any more; None if the limit refuses.
 
@@ -39,6 +68,9 @@ def spend(history: tuple[int, ...], limit: Limit, now: datetime) -> tuple[int, .
               is behind the history spends at the history's time: going back would open windows that are full.
     """
     at = milliseconds(now)
+    if isinstance(limit, Pool):
+        empty = max(history[0] if history else at, at) + limit.each
+        return None if empty - at > limit.span // _MILLISECOND else (empty,)
     if history and history[-1] > at:
         at = history[-1]
     oldest = len(history)
@@ -47,7 +79,30 @@ def spend(history: tuple[int, ...], limit: Limit, now: datetime) -> tuple[int, .
         if len(history) - inside >= count:
             return None
         oldest = min(oldest, inside)
-    return (*history[oldest:], at)
+    kept = history[oldest:]
+    if limit.patience is not None and kept and at < kept[-1] + _wait(len(kept) - limit.patience):
+        return None
+    return (*kept, at)
+
+
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
+"""Where progressive waits begin and end (THR-04)."""
+
+
+def _wait(beyond: int) -> int:
+    """Milliseconds to wait after so many beyond patience: doubled each time."""
+    if beyond < 0:
+        return 0
+    return min(FIRST_WAIT * (1 << min(beyond, 16)), LONGEST_WAIT) // _MILLISECOND
+
+
+def forgive(history: tuple[int, ...], now: datetime) -> tuple[int, ...]:
+    """
+    Forget what was counted in a row, because something was right; what is a day old or less goes on to count.
+
+    So whoever guesses on gains nothing by the owner's success (OTP-13).
+    """
+    return history[bisect_right(history, milliseconds(now) - _DAY // _MILLISECOND) :]
 
 
 def refund(history: tuple[int, ...], at: int) -> tuple[int, ...]:
@@ -62,10 +117,19 @@ def refund(history: tuple[int, ...], at: int) -> tuple[int, ...]:
     return history[:place] + history[place + 1 :]
 
 
-def keep_until(history: tuple[int, ...], limit: Limit) -> datetime:
+def drain(history: tuple[int, ...], limit: Limit | Pool, at: int) -> tuple[int, ...]:
+    """Take one spend back from either kind; `at` is what `spend` ended with."""
+    if isinstance(limit, Pool):
+        return (history[0] - limit.each,) if history else ()
+    return refund(history, at)
+
+
+def keep_until(history: tuple[int, ...], limit: Limit | Pool) -> datetime:
     """Name the moment from which this history is as good as an empty one."""
     if not history:
         return _EPOCH
+    if isinstance(limit, Pool):
+        return _EPOCH + history[0] * _MILLISECOND
     return _EPOCH + history[-1] * _MILLISECOND + max(span for _, span in limit.windows)
 
 
@@ -76,13 +140,35 @@ def milliseconds(at: datetime) -> int:
 
 # The limits. ----------------------------------------------------------------------------------------
 
-_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+IN_A_ROW = timedelta(days=90)
+"""How long a wrong guess counts as one in a row; a right proof ends the row earlier (OTP-12)."""
 
-WRONG_GUESSES = Limit("wrong guesses", ((10, _HOUR), (30, _DAY)))
+WRONG_CODES = Limit("wrong codes", ((10, _HOUR), (30, _DAY), (100, IN_A_ROW)))
 """Per account and method, over all flows and clients (OTP-11, OTP-12). Bucket: `guesses`."""
 
-WRONG_GUESSES_SHORT = Limit("wrong guesses", ((5, _DAY),))
+WRONG_CODES_SHORT = Limit("wrong codes", ((5, _DAY), (100, IN_A_ROW)))
 """The same where codes have fewer than eight digits: a year of guessing shall not find one of them (OTP-13)."""
+
+STRANGERS_WRONG_CODES = Limit("strangers' wrong codes", ((7, _HOUR), (21, _DAY), (60, IN_A_ROW)))
+"""What strangers may take of it: whatever they do, the owner keeps the rest (AVL-02). Bucket: `guesses_of_lane`."""
+
+STRANGERS_WRONG_CODES_SHORT = Limit("strangers' wrong codes", ((3, _DAY), (60, IN_A_ROW)))
+"""The same of the five a day."""
+
+WRONG_CODES_OF_NOBODY = Limit("wrong codes of nobody", ((10, _HOUR), (30, _DAY)))
+"""At addresses that nobody holds, many of which share a bucket (THR-10). Bucket: `guesses_of_nobody`."""
+
+WRONG_PASSWORDS = Limit("wrong passwords", ((100, IN_A_ROW),))
+"""Per account, of both lanes together (AVL-02). Bucket: `guesses`."""
+
+WAITING_PASSWORDS = Limit("wrong passwords of a lane", ((100, IN_A_ROW),), patience=6)
+"""One whole flow and the first try of the next, then ever longer waits (THR-04). Bucket: `guesses_of_lane`."""
+
+STRANGERS_WRONG_PASSWORDS = Limit("strangers' wrong passwords", ((60, IN_A_ROW),), patience=6)
+"""The same for strangers, who leave the owner the rest (AVL-02). Bucket: `guesses_of_lane`."""
+
+PASSWORD_OF_NOBODY = Limit("wrong passwords of nobody", ((100, _DAY),), patience=6)
+"""At names that nobody has (THR-10). Bucket: `guesses_of_nobody`."""
 
 SENDS_OF_PURPOSE = Limit("codes for one purpose", ((5, 15 * _MINUTE),))
 """Per target and purpose (native-auth-v1 10.5). Bucket: `sends_of_purpose`."""
@@ -90,8 +176,17 @@ SENDS_OF_PURPOSE = Limit("codes for one purpose", ((5, 15 * _MINUTE),))
 SENDS = Limit("codes", ((10, 15 * _MINUTE),))
 """Per target, whatever the purpose (native-auth-v1 10.5). Bucket: `sends`."""
 
+STRANGERS_SENDS_OF_PURPOSE = Limit("strangers' codes for one purpose", ((4, 15 * _MINUTE),))
+"""What strangers may take of it, so that the owner still gets a code (AVL-01). Bucket: of strangers."""
+
+STRANGERS_SENDS = Limit("strangers' codes", ((8, 15 * _MINUTE),))
+"""The same of the other. Bucket: of strangers."""
+
 RESETS = Limit("password resets", ((3, _HOUR), (10, _DAY)))
 """Reset flows that sent a code, per account (SSPR-08). Bucket: `resets`."""
+
+STRANGERS_RESETS = Limit("strangers' password resets", ((2, _HOUR), (7, _DAY)))
+"""What strangers may take of it (AVL-01). Bucket: of strangers."""
 
 RESETS_FROM_NETWORK = Limit("password resets from a network", ((20, _HOUR),))
 """The same per client network (SSPR-08). Bucket: `resets_from_network`."""
@@ -140,17 +235,88 @@ def sms_code_limit(count: int) -> Limit:
     return Limit("SMS to a calling code", ((count, _HOUR),))
 
 
-def wrong_guesses(code_length: int) -> Limit:
+def wrong_codes(code_length: int) -> Limit:
     """Choose the limit that goes with codes of so many digits."""
-    return WRONG_GUESSES if code_length >= 8 else WRONG_GUESSES_SHORT
+    return WRONG_CODES if code_length >= 8 else WRONG_CODES_SHORT
+
+
+def strangers_wrong_codes(code_length: int) -> Limit:
+    """Choose what strangers may take of it."""
+    return STRANGERS_WRONG_CODES if code_length >= 8 else STRANGERS_WRONG_CODES_SHORT
+
+
+@cache
+def network_limit(count: int) -> Limit:
+    """Wrong guesses from a client network, at whichever accounts (THR-02, THR-05). Bucket: `guesses_from_network`."""
+    return Limit("wrong guesses from a network", ((count, _HOUR),), is_of_crowd=True)
+
+
+@cache
+def password_limit(count: int) -> Limit:
+    """One and the same wrong password, at whichever accounts and from wherever (THR-05). Bucket: `one_password`."""
+    return Limit("one wrong password", ((count, _HOUR),), is_of_crowd=True)
+
+
+@cache
+def crowd(name: str, count: int) -> Pool:
+    """Wrong guesses through an app, or in a tenant (THR-02). Buckets: `guesses_through_app`, `guesses_in_tenant`."""
+    return Pool(name, count, _HOUR)
 
 
 # Where each is counted. Numbers, mailboxes and client addresses stand in no key. --------------------
 
 
+Lane = Literal["whole", "known", "strangers"]
+"""
+Whom a guess is charged to: a place that the account was fully signed in from before, or strangers (AVL-02).
+
+`whole`: requests have no addresses here, so nobody can be told apart.
+"""
+
+
 def guesses(subject: str, kind: Kind) -> str:
-    """Wrong guesses at one method of an account. `subject` is its id, or for nobody's account the place guessed at."""
+    """Wrong guesses at one method of an account, of both lanes."""
     return f"guess/{kind.value}/{_hidden(subject)}"
+
+
+def guesses_of_lane(subject: str, kind: Kind, lane: Lane) -> str:
+    """The same, of one lane alone."""
+    return f"{guesses(subject, kind)}/{lane}"
+
+
+def guesses_of_nobody(place: str, kind: Kind) -> str:
+    """Wrong guesses at a place that is nobody's: 2^18 buckets hold them all, whatever names are made up (THR-10)."""
+    return f"guess/{kind.value}/nobody/{int(_hidden(place)[:8], 16) % 2**18:x}"
+
+
+def guesses_from_network(network: str, kind: Kind) -> str:
+    """Wrong guesses by a client network, with each kind of proof apart (THR-03)."""
+    return f"guess/{kind.value}/network/{_hidden(network)}"
+
+
+def guesses_through_app(client: str, kind: Kind) -> str:
+    """Wrong guesses through an app."""
+    return f"guess/{kind.value}/app/{client}"
+
+
+def guesses_in_tenant(kind: Kind) -> str:
+    """Wrong guesses in the tenant."""
+    return f"guess/{kind.value}/tenant"
+
+
+def one_password(text: str, key: bytes) -> str:
+    """
+    One password, wherever it is tried: 16 bits of a keyed digest, and nothing of whose it might be.
+
+    That many tell a crowd that tries the same from one that does not; they would not help to guess it.
+    """
+    slot = blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=2, person=b"one password")
+    return f"guess/one/{slot.hexdigest()}"
+
+
+def of_strangers(bucket: str) -> str:
+    """What strangers have taken of a budget."""
+    return f"{bucket}/strangers"
 
 
 def sends(target: Identifier) -> str:
@@ -223,6 +389,12 @@ def number_new(subject: str, number: Identifier) -> str:
     return f"number/new/{_hidden(subject + number.key)}"
 
 
+def hidden_network(address: str) -> str:
+    """A client's network as it may be remembered."""
+    return _hidden(network(address))
+
+
+@lru_cache(maxsize=8192)
 def network(address: str) -> str:
     """Name the block of addresses that one person is likely to have: a /24, of IPv6 a /48 (THR-02)."""
     try:
@@ -232,6 +404,11 @@ def network(address: str) -> str:
     if own.version == 6 and own.ipv4_mapped is not None:  # the same client on a socket that speaks both
         own = own.ipv4_mapped
     return str(ip_network((own.packed, 24 if own.version == 4 else 48), strict=False))
+
+
+def digest16(*parts: bytes | str) -> bytes:
+    """16 bytes that stand for these, and tell nothing of them."""
+    return sha256(b"".join(p if isinstance(p, bytes) else p.encode() for p in parts)).digest()[:16]
 
 
 @lru_cache(maxsize=8192)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from genkan.engine import strangers
 from genkan.engine.advance import LAWFUL, advance
+from genkan.engine.budgets import sighting
 from genkan.engine.challenges import limits
 from genkan.engine.flow import AwaitingNewPassword, Closed, Flow, bookmark, read_bookmark
 from genkan.engine.messages import (
@@ -34,15 +35,17 @@ from genkan.engine.messages import (
     Refused,
     Renew,
     Reply,
+    Resume,
     SetPassword,
     Signals,
     Web,
 )
 from genkan.engine.transaction import Change, Loaded, Needs
-from genkan.model import Kind, Reason, Subject
+from genkan.model import Kind, Reason, Risk, Secret, Subject
+from genkan.risk import score
 from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer, Tokens
-from genkan.service.ports import Store
+from genkan.service.ports import Leaks, RiskSource, Store
 from genkan.service.steady import Steady
 from genkan.tokens import grants
 
@@ -95,6 +98,8 @@ class Conductor:
         issuer: Issuer,
         keys: FlowKeys,
         on_deliver: Callable[[], None],
+        leaks: Leaks | None = None,
+        risk_source: RiskSource | None = None,
     ) -> None:
         self.directory = directory
         """The directory as last committed, for reading a request; a step is judged on the one it loads itself."""
@@ -103,6 +108,8 @@ class Conductor:
         self._issuer = issuer
         self._keys = keys
         self._on_deliver = on_deliver
+        self._leaks = leaks
+        self._risk_source = risk_source
         self._steady = Steady()
 
     async def __call__(self, ask: Ask, signals: Signals) -> Answer:
@@ -122,19 +129,41 @@ class Conductor:
             return Answer(reply=Refused(reason=Reason.OVERLOADED))
         handle = read_bookmark(ask.handle, self._keys.handle) if ask.handle is not None else None
         hashed = await self._hash_new_password(ask, handle)
+        outside = await self._outside_risk(ask, handle, signals)
         checked: Checked | None = None
         for _ in range(MAX_CHECKS):
-            step = _Step(ask, signals, handle, self._keys, Entropy(os.urandom(32)), hashed, checked)
+            step = _Step(ask, signals, handle, self._keys, Entropy(os.urandom(32)), hashed, checked, outside)
             answer = await self._store.run(step.needs(), step.decide)
             if step.delivers:
                 self._on_deliver()
             if isinstance(answer.reply, NeedCheck):
-                checked = await self._hashing.check(answer.reply)
+                checked = await self._check(answer.reply)
                 continue
             if isinstance(answer.reply, Ready) and answer.now is not None:
                 return replace(answer, tokens=self._issuer.mint(answer.reply, answer.now))
             return answer
         return Answer(reply=Refused(reason=Reason.WRONG_PASSWORD))
+
+    async def _check(self, need: NeedCheck) -> Checked:
+        """Compare a password; if it is right, see whether others may know it, too (THR-06)."""
+        checked = await self._hashing.check(need)
+        if self._leaks is None or not checked.right:
+            return checked
+        return replace(checked, leaked=await self._leaks.knows(need.text))
+
+    async def _outside_risk(
+        self, ask: Ask, handle: tuple[bytes, int] | None, signals: Signals
+    ) -> Risk | None:
+        """What the outside service says, where one is asked; nothing is decided without waiting for its deadline."""
+        tenant = self.directory().tenant
+        if self._risk_source is None or not tenant.assess_risk:
+            return None
+        if not any(isinstance(event, Prove | Resume | Renew) for event in ask.events):
+            return None
+        grants_named = [grants.read(e.token.text) for e in ask.events if isinstance(e, Renew)]
+        grant = next((g[0] for g in grants_named if g is not None), None)
+        loaded = await self._store.read(Needs(flow=handle[0] if handle else None, grant=grant))
+        return await self._risk_source.ask(loaded.subject.id if loaded.subject else None, ask.client, signals)
 
     async def _hash_new_password(self, ask: Ask, handle: tuple[bytes, int] | None) -> Hashed | None:
         """Judge and hash a new password, where the request brings one that could count."""
@@ -144,7 +173,7 @@ class Conductor:
                 if client is None or client.user_flow.first_factor is not Kind.PASSWORD:
                     return None
                 words = (event.identifier.value, *map(str, event.attributes.values()))
-                return await self._hashing.hash_new(event.password, words, self.directory().tenant)
+                return await self._hash_new(event.password, words)
             if isinstance(event, SetPassword) and handle is not None:
                 loaded = await self._store.read(Needs(flow=handle[0]))
                 flow = loaded.flow
@@ -159,8 +188,17 @@ class Conductor:
                     m for a in held if a.kind is Kind.PASSWORD for m in (a.material, *a.previous) if m
                 )
                 words = _own_words(flow, loaded.subject if flow.subject is not None else None)
-                return await self._hashing.hash_new(event.password, words, self.directory().tenant, earlier)
+                return await self._hash_new(event.password, words, earlier)
         return None
+
+    async def _hash_new(
+        self, new: Secret, words: tuple[str, ...], earlier: tuple[Secret, ...] = ()
+    ) -> Hashed:
+        """Judge and hash; a password that is known from a leak is banned like the well-known ones (PWD-04, PWD-08)."""
+        hashed = await self._hashing.hash_new(new, words, self.directory().tenant, earlier)
+        if hashed.refused is None and self._leaks is not None and await self._leaks.knows(new):
+            return Hashed(refused=Reason.PASSWORD_BANNED, material=None)
+        return hashed
 
 
 class _Step:
@@ -175,6 +213,7 @@ class _Step:
         entropy: Entropy,
         hashed: Hashed | None,
         checked: Checked | None,
+        outside: Risk | None,
     ) -> None:
         self._ask = ask
         self._signals = signals
@@ -183,6 +222,7 @@ class _Step:
         self._entropy = entropy
         self._hashed = hashed
         self._checked = checked
+        self._outside = outside
         self.delivers = False
 
     def needs(self) -> Needs:
@@ -198,7 +238,7 @@ class _Step:
 
     def _buckets(self, loaded: Loaded) -> Iterable[str]:
         for event in self._ask.events:
-            yield from limits(event, loaded, self._signals)
+            yield from limits(event, loaded, self._signals, self._keys.code)
 
     def decide(self, loaded: Loaded) -> tuple[Change, Answer]:
         """Advance by each event in turn; all that follows from them is one change."""
@@ -229,6 +269,14 @@ class _Step:
             return None
         return flow if self._ask.admits is None or self._ask.admits(flow) else None
 
+    def _risk(self, loaded: Loaded) -> Risk:
+        """How risky the request looks. Where nobody is to look, that is not known."""
+        if not loaded.directory.tenant.assess_risk:
+            return score.UNKNOWN
+        footprint = loaded.footprint if loaded.subject is not None else None
+        signals = self._signals
+        return score.assess(footprint, sighting(signals), signals.listed, self._outside, loaded.now)
+
     def _is_veiled(self, flow: Flow | None, facts: Facts) -> bool:
         """An account could show: in a flow that hides it, or one that would and was refused at its first step."""
         if flow is None or flow.evidence:
@@ -245,8 +293,10 @@ class _Step:
             authenticators=loaded.authenticators,
             groups=loaded.groups,
             grant=loaded.grant,
+            footprint=loaded.footprint,
             histories=loaded.histories,
             signals=self._signals,
+            risk=self._risk(loaded),
             entropy=self._entropy,
             code_key=self._keys.code,
             rotation_key=self._keys.rotation,

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
-from genkan.engine.messages import Directory, SignIn
+from genkan.engine.messages import Directory, Signals, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import Audited, Change, Decide, Loaded, Needs, Outgoing, SignInQuery
-from genkan.model import Authenticator, Group, Subject
+from genkan.model import Authenticator, Group, Risk, Secret, Subject
 
 T = TypeVar("T")
 
@@ -45,6 +45,22 @@ class Store(Protocol):
 
     async def sweep(self) -> int:
         """Delete flows, counters and grants that ended long enough ago (PII-06); how many rows."""
+        ...
+
+
+class Leaks(Protocol):
+    """Passwords that are known from leaks."""
+
+    async def knows(self, password: Secret) -> bool:
+        """Say whether it is one. What cannot be asked in time is not known; it never raises (PWD-08)."""
+        ...
+
+
+class RiskSource(Protocol):
+    """A service outside that is asked how risky an attempt looks."""
+
+    async def ask(self, subject: str | None, client: str, signals: Signals) -> Risk:
+        """Its answer, or `hidden` when there is none before the deadline; it never raises."""
         ...
 
 

@@ -18,6 +18,8 @@ from genkan.engine.flow import Flow
 from genkan.engine.messages import (
     Count,
     Deliver,
+    Detect,
+    Detection,
     Directory,
     Document,
     DocumentKind,
@@ -26,6 +28,7 @@ from genkan.engine.messages import (
     LogSignIn,
     PutAuthenticator,
     PutDocument,
+    PutFootprint,
     PutGrant,
     PutGroup,
     PutSubject,
@@ -35,7 +38,7 @@ from genkan.engine.messages import (
     RevokeGrants,
     SignIn,
 )
-from genkan.engine.transaction import Audited, Change, Loaded, Needs, SignInQuery
+from genkan.engine.transaction import Audited, Change, DetectionQuery, Loaded, Needs, SignInQuery
 from genkan.model import (
     Authenticator,
     Client,
@@ -55,6 +58,7 @@ from genkan.policy.model import (
     Policy,
     Strength,
 )
+from genkan.risk.footprint import NOTHING, Footprint
 from genkan.store.sealing import Sealer
 
 Row: TypeAlias = tuple[Any, ...]
@@ -95,8 +99,13 @@ class Stale(Exception):
 
 FLOW = "SELECT version, body FROM flow WHERE id = ?"
 GRANT = "SELECT revision, revoked_at, body FROM refresh_grant WHERE id = ?"
-SUBJECT = "SELECT body FROM subject WHERE id = ?"
-HOLDER = "SELECT s.body FROM identifier i JOIN subject s ON s.id = i.subject WHERE i.key = ?"
+SUBJECT = "SELECT s.body, f.body FROM subject s LEFT JOIN footprint f ON f.subject = s.id WHERE s.id = ?"
+HOLDER = """
+SELECT s.body, f.body FROM identifier i
+  JOIN subject s ON s.id = i.subject
+  LEFT JOIN footprint f ON f.subject = s.id
+ WHERE i.key = ?
+"""
 AUTHENTICATORS = "SELECT body FROM authenticator WHERE subject = ? AND state = 'active'"
 GROUPS = """
 WITH RECURSIVE containing (id) AS (
@@ -167,6 +176,15 @@ REPLACE_SIGN_IN = Statement(
     appends=True,
 )
 
+REPLACE_FOOTPRINT = Statement(
+    "INSERT INTO footprint (subject, body) VALUES (?, ?) ON CONFLICT (subject) DO UPDATE SET body = excluded.body"
+)
+REPLACE_DETECTION = Statement(
+    "INSERT INTO detection (id, at, subject, keep_until, body) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+    appends=True,
+)
+
 # What an administrator's step writes beside. -------------------------------------------------------------------------
 
 INSERT_GROUP = Statement(
@@ -208,6 +226,7 @@ SWEEPS = (
     "DELETE FROM refresh_grant WHERE id IN (SELECT id FROM refresh_grant WHERE keep_until <= ? LIMIT ?)",
     "DELETE FROM bucket WHERE name IN (SELECT name FROM bucket WHERE keep_until <= ? LIMIT ?)",
     "DELETE FROM sign_in WHERE id IN (SELECT id FROM sign_in WHERE keep_until <= ? LIMIT ?)",
+    "DELETE FROM detection WHERE id IN (SELECT id FROM detection WHERE keep_until <= ? LIMIT ?)",
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE expires_at <= ? LIMIT ?)",
 )
 
@@ -246,6 +265,9 @@ SELECT seq, at, action, reason, subject, client, correlation_id, detail, categor
 SIGN_INS = "SELECT body FROM sign_in WHERE {} ORDER BY at DESC, id DESC LIMIT ?"
 """Newest first."""
 
+DETECTIONS = "SELECT body FROM detection WHERE {} ORDER BY at DESC, id DESC LIMIT ?"
+"""Newest first."""
+
 # In this order, so that nothing refers to a row that is gone. Keys and `meta` stay.
 WIPES = tuple(
     f"DELETE FROM {table}"  # noqa: S608
@@ -255,6 +277,8 @@ WIPES = tuple(
         "authenticator",
         "identifier",
         "subject_extension",
+        "footprint",
+        "detection",
         "subject",
         "directory_group",
         "membership",
@@ -298,6 +322,8 @@ _subject = msgspec.json.Decoder(Subject).decode
 _authenticator = msgspec.json.Decoder(Authenticator).decode
 _grant = msgspec.json.Decoder(Grant).decode
 _history = msgspec.json.Decoder(tuple[int, ...]).decode
+_footprint = msgspec.json.Decoder(Footprint).decode
+_detection = msgspec.json.Decoder(Detection).decode
 _sign_in = msgspec.json.Decoder(SignIn).decode
 _detail = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -327,7 +353,7 @@ def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, ha
         version, flow = row[0], _flow(row[1])
     if needs.grant is not None and (row := execute(GRANT, (needs.grant,)).fetchone()):
         grant = _grant_of(*row)
-    subject = _load_subject(execute, needs, flow, grant)
+    subject, footprint = _load_subject(execute, needs, flow, grant)
     authenticators: tuple[Authenticator, ...] = ()
     groups: frozenset[str] = frozenset()
     if subject is not None:
@@ -346,6 +372,7 @@ def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, ha
         authenticators=authenticators,
         groups=groups,
         grant=grant,
+        footprint=footprint,
     )
     if needs.buckets is None or not (names := dict.fromkeys(needs.buckets(loaded), ())):
         return loaded
@@ -353,14 +380,18 @@ def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, ha
     return replace(loaded, histories=names | {name: _history(history) for name, history in found})
 
 
-def _load_subject(execute: Execute, needs: Needs, flow: Flow | None, grant: Grant | None) -> Subject | None:
+def _load_subject(
+    execute: Execute, needs: Needs, flow: Flow | None, grant: Grant | None
+) -> tuple[Subject | None, Footprint]:
     subject = needs.subject or (flow and flow.subject) or (grant and grant.subject)
     if subject:
         row = execute(SUBJECT, (subject,)).fetchone()
     else:
         key = needs.identifier or (flow and flow.identifier and flow.identifier.key)
         row = execute(HOLDER, (key,)).fetchone() if key else None
-    return _subject(row[0]) if row else None
+    if row is None:
+        return None, NOTHING
+    return _subject(row[0]), NOTHING if row[1] is None else _footprint(row[1])
 
 
 def _grant_of(revision: int, revoked_at: int | None, body: str) -> Grant:
@@ -408,6 +439,10 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
                 yield _put_grant(effect.grant)
             case RevokeGrants():
                 yield REVOKE_GRANTS, (to_milliseconds(effect.at), effect.subject)
+            case PutFootprint():
+                yield REPLACE_FOOTPRINT, (effect.subject, encode(effect.footprint).decode())
+            case Detect():
+                yield REPLACE_DETECTION, _detection_row(effect)
             case PutSubject():
                 pass
             case PutGroup():
@@ -584,6 +619,32 @@ def sign_ins(execute: Execute, query: SignInQuery) -> tuple[SignIn, ...]:
         (*(value for values in asked.values() for value in values), query.limit),
     )
     return tuple(_sign_in(body) for (body,) in rows.fetchall())
+
+
+def _detection_row(effect: Detect) -> Row:
+    found = effect.detection
+    end = keep_until(effect.keep_until)
+    return found.id, to_milliseconds(found.at), found.subject, end, encode(found).decode()
+
+
+def detections(execute: Execute, query: DetectionQuery) -> tuple[Detection, ...]:
+    """Return what was found risky, newest first."""
+    asked: dict[str, Row] = {}
+    for column, value in (
+        ("id = ?", query.id),
+        ("subject = ?", query.subject),
+        ("at >= ?", None if query.since is None else to_milliseconds(query.since)),
+        ("at < ?", None if query.until is None else to_milliseconds(query.until)),
+    ):
+        if value is not None:
+            asked[column] = (value,)
+    if query.before is not None:
+        asked["(at, id) < (?, ?)"] = (to_milliseconds(query.before.at), query.before.id)
+    rows = execute(
+        DETECTIONS.format(" AND ".join(asked) or "TRUE"),
+        (*(value for values in asked.values() for value in values), query.limit),
+    )
+    return tuple(_detection(body) for (body,) in rows.fetchall())
 
 
 def audited(row: Row) -> Audited:

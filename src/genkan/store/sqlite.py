@@ -17,12 +17,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from genkan.engine.messages import Directory, Document, SignIn
+from genkan.engine.messages import Detection, Directory, Document, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import (
     Audited,
     Change,
     Decide,
+    DetectionQuery,
     Loaded,
     Needs,
     Outgoing,
@@ -213,6 +214,10 @@ class SqliteReader:
         Reads all of it: a second for some hundred thousand rows, during which nothing else is done here.
         """
         return self._read(lambda execute: chain.verify(execute, self._chain_key, expected))
+
+    async def detections(self, query: DetectionQuery) -> tuple[Detection, ...]:
+        """Return what was found risky, newest first."""
+        return self._read(lambda execute: sql.detections(execute, query))
 
     # Inside a transaction. -------------------------------------------------------------------------------------------
 
