@@ -376,3 +376,20 @@ def test_nothing_of_a_policy_is_seen_before_the_first_factor_is_right(world: Wor
         assert refused() == without
     with world.changed(a_policy("mfa")):
         assert refused(capabilities="") == without
+
+
+@pytest.mark.proves("CA-01")
+def test_what_an_app_says_it_can_do_changes_how_a_requirement_is_shown_and_never_whether_it_holds(
+    world: World,
+) -> None:
+    said = ("", "mfa_required", "registration_required", "mfa_required registration_required")
+    decided = []
+    with world.changed(a_policy("mfa")):
+        for capabilities in said:
+            address = someone(world)
+            answer = first_factor_by_password(world, address, OPENID, capabilities=capabilities)
+            (entry,) = world.run(world.store.sign_ins(SignInQuery(subject=subject_of(world, address).id)))
+            decided.append((entry.requires_mfa, entry.policies))
+            assert "access_token" not in answer.body
+
+    assert len(set(decided)) == 1

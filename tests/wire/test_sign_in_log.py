@@ -13,7 +13,7 @@ import pytest
 
 from genkan import identifiers
 from genkan.engine.messages import SignIn
-from genkan.engine.transaction import Needs, SignInQuery
+from genkan.engine.transaction import Audited, Needs, SignInQuery
 from genkan.model import DIRECTORY, Kind, Reason
 from genkan.policy.model import Applications, Conditions, GrantControls, Policy, Users
 from genkan.service import demo
@@ -21,6 +21,7 @@ from tests.server import first_factor_by_code, newest
 from tests.wire import strict
 from tests.wire.journeys import (
     OPENID,
+    PASSWORD,
     account_by_password,
     account_with_phone,
     first_factor_by_password,
@@ -94,16 +95,7 @@ def test_one_entry_follows_a_sign_in_from_the_question_to_the_tokens(world: Worl
 @pytest.mark.proves("CAP-047")
 def test_a_wrong_password_is_an_entry_in_which_no_policy_was_asked(world: World) -> None:
     address = account_by_password(world)
-    blocks = Policy(
-        id=str(uuid4()),
-        display_name="Nobody",
-        state="enabled",
-        conditions=Conditions(
-            applications=Applications(include_applications=("All",)), users=Users(include_users=("All",))
-        ),
-        grant_controls=GrantControls(operator="OR", built_in_controls=("block",)),
-    )
-    with world.changed(blocks):
+    with world.changed(access_blocked()):
         asked = password_asked(world, address)
         answer = proven(world, world.password_app, asked.token, "password", "not this one")
         entry, *_ = of(world, address)
@@ -163,3 +155,78 @@ def test_the_log_names_no_mailbox_and_no_number(world: World) -> None:
 
     assert address not in told
     assert number not in told
+
+
+# The audit trail. ------------------------------------------------------------------------------------
+
+
+class Trail:
+    """The rows that each call adds."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.seen = 0
+        self.added()
+
+    def added(self) -> list[tuple[str, str]]:
+        """Action and reason of the rows since the last time; each has its client, its time in UTC and its request."""
+        rows: list[Audited] = []
+        while page := self.world.run(self.world.store.trail(after=self.seen)):
+            rows += page
+            self.seen = page[-1].seq
+        for row in rows:
+            assert row.record.client
+            assert row.record.correlation_id
+            assert row.at.utcoffset() == timedelta(0)
+        return [(row.record.action, row.record.reason) for row in rows]
+
+
+@pytest.mark.proves("LOG-04")
+def test_each_authentication_event_leaves_exactly_one_row_whatever_its_outcome(world: World) -> None:
+    address, app = account_by_password(world), world.password_app
+    trail = Trail(world)
+
+    def call(endpoint: str, **form: str) -> str:
+        answer = world.post_form(endpoint, {"client_id": app, **form})
+        return answer.token
+
+    token = call(strict.INITIATE, username=address, challenge_type="password oob redirect")
+    assert trail.added() == [("sign_in:identify:needchoice", "")]
+    token = call(strict.CHALLENGE, continuation_token=token)
+    assert trail.added() == [("sign_in:choose:needproof", "")]
+    proof = {"grant_type": "password", "scope": OPENID, "continuation_token": token}
+    call(strict.TOKEN, password="not this one", **proof)
+    assert trail.added() == [("sign_in:prove:refused", "wrong_password")]
+    tokens = world.post_form(strict.TOKEN, {"client_id": app, "password": PASSWORD, **proof}).ok()
+    assert trail.added() == [("sign_in:prove:needresume", ""), ("sign_in:resume:ready", "")]
+    refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    call(strict.TOKEN, **refresh)
+    assert trail.added() == [("session:renew:ready", "")]
+    with world.changed(access_blocked()):
+        call(strict.TOKEN, **refresh)
+    assert trail.added() == [("session:renew:refused", "blocked_by_policy")]
+
+    call(strict.INITIATE, username="nobody@example.com", challenge_type="password oob redirect")
+    assert trail.added() == [("sign_in:identify:refused", "unknown_subject")]
+    call(strict.SIGNUP_START, username=address, challenge_type="password oob redirect")
+    assert trail.added() == [("sign_up:identify:refused", "subject_exists")]
+    call(strict.RESET_START, username="nobody@example.com", challenge_type="oob redirect")
+    assert trail.added() == [("reset_password:identify:refused", "unknown_subject")]
+    token = call(strict.RESET_START, username=address, challenge_type="oob redirect")
+    assert trail.added() == [("reset_password:identify:needchoice", "")]
+    token = call(strict.RESET_CHALLENGE, continuation_token=token)
+    assert trail.added() == [("reset_password:choose:needproof", "")]
+    call(strict.RESET_CONTINUE, continuation_token=token, grant_type="oob", oob="00000000")
+    assert trail.added() == [("reset_password:prove:refused", "wrong_code")]
+
+
+def access_blocked() -> Policy:
+    return Policy(
+        id=str(uuid4()),
+        display_name="Nobody",
+        state="enabled",
+        conditions=Conditions(
+            applications=Applications(include_applications=("All",)), users=Users(include_users=("All",))
+        ),
+        grant_controls=GrantControls(operator="OR", built_in_controls=("block",)),
+    )
