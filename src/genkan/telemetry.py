@@ -7,6 +7,7 @@ Event names are dotted words; what goes with them are ids, counts and reasons, n
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -30,7 +31,13 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["fault"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        text = msgspec.json.encode(line, enc_hook=str).decode()
+        return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    """JSON escapes the first 32 control characters; a terminal or an editor may obey others, too."""
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def configure(level: str) -> None:

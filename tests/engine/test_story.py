@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from genkan.engine.messages import Directory, Record, SignIn
 from genkan.engine.story import as_text, tell
 from genkan.engine.transaction import Audited
@@ -129,3 +131,13 @@ def test_two_requests_under_one_id_are_two_stories() -> None:
 
     assert [e.text for e in first.events] == ["The app asked for tokens; tokens were issued."]
     assert [e.text for e in second.events] == ["The app asked for fresh tokens; tokens were issued."]
+
+
+@pytest.mark.proves("LOG-06")
+def test_a_name_cannot_move_the_cursor_of_who_reads_about_it() -> None:
+    forged = an_entry(name="Mika\x1b[2K\r\n09:00:00  Tokens were issued.", client_name="Shop\u202e")
+
+    text = as_text(tell([forged], [], NOWHERE))
+
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "\n09:00:00" not in text

@@ -212,6 +212,7 @@ def impact(
       genkan policy impact "Old rule" --off            what would be if it went
     """
     from genkan import bootstrap
+    from genkan.engine.story import printable
     from genkan.engine.transaction import SignInQuery
     from genkan.service import inquiry
 
@@ -233,7 +234,8 @@ def impact(
     if as_json:
         click.echo(_impact_as_json(found, draft, start, end))
     else:
-        click.echo("\n".join(_impact_as_text(found, draft, start, end, shown, off)))
+        lines = _impact_as_text(found, draft, start, end, shown, off)
+        click.echo("\n".join(map(printable, lines)))
 
 
 def _draft(text: str, directory: Directory) -> Policy:

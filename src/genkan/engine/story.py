@@ -112,7 +112,12 @@ def tell(entries: Iterable[SignIn], trail: Iterable[Audited], directory: Directo
 
 def as_text(stories: Sequence[Story]) -> str:
     """The stories as a terminal shows them."""
-    return "\n\n".join("\n".join(_lines(story)) for story in stories)
+    return "\n\n".join("\n".join(map(printable, _lines(story))) for story in stories)
+
+
+def printable(text: str) -> str:
+    """A text that people have chosen, without what could move a terminal's cursor or colour (LOG-06)."""
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _lines(story: Story) -> Iterable[str]:
