@@ -27,6 +27,7 @@ from genkan.engine import story
 from genkan.engine.transaction import Outgoing, SignInQuery
 from genkan.policy.model import Policy
 from genkan.service import demo
+from genkan.service.admin.door import Door
 from genkan.service.conduct import Conductor, FlowKeys
 from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer
@@ -34,7 +35,7 @@ from genkan.service.ports import Sender
 from genkan.service.worker import Worker
 from genkan.settings import LOOPBACK, Settings
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
-from genkan.store.sqlite import SqliteReader, SqliteStore
+from genkan.store.sqlite import InUse, SqliteReader, SqliteStore
 from genkan.telemetry import configure
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
 from genkan.wire.http import App, Page, TenantEdge, listen, serve
@@ -185,6 +186,44 @@ async def _readers(folder: Path) -> AsyncIterator[tuple[SqliteReader, Clock]]:
             ahead = await reader.meta("clock_ahead")
             clock.move_to(clock.now() + timedelta(microseconds=int(ahead or 0)))
             yield reader, clock
+
+
+class Office(Struct, frozen=True):
+    """What an operator administers a tenant with."""
+
+    door: Door
+    store: SqliteStore
+    clock: Clock
+    import_key: bytes
+    """From which the ids of people who come from elsewhere follow."""
+
+
+@asynccontextmanager
+async def administering(folder: Path, tenant: str | None) -> AsyncIterator[Office]:
+    """
+    The door of a tenant in this folder, for as long as no server owns its database.
+
+    Messages that an act puts into the outbox are sent by the server when it runs again.
+    Raises: `CannotOpen`.
+    """
+    async with looking_into(folder, tenant) as (reader, clock):
+        id = reader.directory().tenant.id
+    path = next(path for path in _databases(folder) if SqliteReader.tenant_of(path) == id)
+    keys = Keys(open_master_key(folder / "master.key"))
+    try:
+        store = SqliteStore.open(path, id, keys, clock.now)
+    except InUse as error:
+        raise CannotOpen(
+            f"A server owns the database {path}: process {error.owner}. Stop it to change something from the command "
+            "line, or let it run and change it by its administration API; it can be looked at meanwhile."
+        ) from None
+    hashing = Hashing()
+    try:
+        door = Door(store=store, hashing=hashing, on_deliver=lambda: None)
+        yield Office(door, store, clock, keys.of(KeyPurpose.IMPORTS, id))
+    finally:
+        hashing.close()
+        await store.close()
 
 
 def _databases(folder: Path) -> list[Path]:

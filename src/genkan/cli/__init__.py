@@ -15,6 +15,7 @@ from genkan.cli.common import CONTEXT
 from genkan.cli.dev import dev
 from genkan.cli.explain import explain
 from genkan.cli.policy import policy
+from genkan.cli.user import user
 
 
 @click.group(context_settings=CONTEXT)
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for _command in (dev, explain, policy):
+for _command in (dev, explain, policy, user):
     main.add_command(_command)

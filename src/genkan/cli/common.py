@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from genkan.bootstrap import Clock, Office
+    from genkan.service.admin.door import Actor, Refusal
+    from genkan.store.sqlite import SqliteReader
+
+T = TypeVar("T")
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """For every command: `@click.command(context_settings=CONTEXT)`."""
@@ -31,13 +40,82 @@ def deployment(command: Command) -> Command:
     return data(tenant(command))
 
 
+def destroys(command: Command) -> Command:
+    """`--yes` and `--dry-run`: for what cannot simply be undone."""
+    dry = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+    yes = click.option("--yes", "-y", is_flag=True, help="Do not ask first.")
+    return yes(dry(command))
+
+
+def agreed(question: str, *, yes: bool, dry_run: bool) -> bool:
+    """Ask before something is destroyed; False where it is only to be said what would be."""
+    if dry_run:
+        click.echo(f"Would {question[:1].lower()}{question[1:]}. Nothing was changed.")
+        return False
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.ClickException(
+                f"Nobody is there to be asked: {question}? Say so beforehand with --yes."
+            )
+        click.confirm(f"{question}?", abort=True)
+    return True
+
+
+def looked_at(
+    data: Path, tenant: str | None, look: Callable[[SqliteReader, Clock], Coroutine[Any, Any, T]]
+) -> T:
+    """What somebody sees who looks into a tenant's database; a server may own it."""
+    from genkan import bootstrap
+
+    async def run() -> T:
+        async with bootstrap.looking_into(data, tenant) as (reader, clock):
+            return await look(reader, clock)
+
+    with one_sentence():
+        return asyncio.run(run())
+
+
+def done(
+    data: Path, tenant: str | None, act: Callable[[Office, Actor], Coroutine[Any, Any, T | Refusal]]
+) -> T:
+    """What an act at a tenant's door came to. A refusal ends the command with its sentence."""
+    import getpass
+    import uuid
+
+    from genkan import bootstrap
+    from genkan.service.admin.door import Actor, Refusal
+
+    async def run() -> T | Refusal:
+        async with bootstrap.administering(data, tenant) as office:
+            return await act(office, actor)
+
+    with one_sentence():
+        try:
+            name = getpass.getuser()
+        except (OSError, KeyError):  # a container may have no name for its user
+            name = "operator"
+        actor = Actor(id=name, name=name, kind="operator", correlation_id=str(uuid.uuid4()))
+        answer = asyncio.run(run())
+    if isinstance(answer, Refusal):
+        is_name = answer.code == "ObjectConflict"
+        raise click.ClickException(
+            "Somebody has this address, username or id already." if is_name else answer.text
+        )
+    return answer
+
+
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """Say an operator's mistake in one sentence and exit with 1. What is not listed here is a bug."""
     from genkan import bootstrap, settings
+    from genkan.engine.transaction import StoreUnavailable
     from genkan.store.sealing import CannotOpen
 
     try:
         yield
     except (settings.BadSettings, CannotOpen, bootstrap.CannotStart) as error:
         raise click.ClickException(str(error)) from None
+    except StoreUnavailable as error:
+        raise click.ClickException(
+            f"The database cannot be used now: {error}. See to it that its disk is not full, and try again."
+        ) from None

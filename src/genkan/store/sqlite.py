@@ -56,6 +56,15 @@ OURS: Final = frozenset({"revision", "tenant", "seal"})
 """Names in `meta` that are the store's own."""
 
 
+class InUse(CannotOpen):
+    """Another process owns the database."""
+
+    def __init__(self, text: str, owner: str) -> None:
+        super().__init__(text)
+        self.owner = owner
+        """Its process id."""
+
+
 class SqliteReader:
     """A tenant's database, to be read only: also beside the process that owns the file."""
 
@@ -539,9 +548,10 @@ def _lock(path: Path) -> IO[str]:
         file.seek(0)
         owner = file.read().strip() or "unknown"
         file.close()
-        raise CannotOpen(
+        raise InUse(
             f"The database {path} is in use by another Genkan, process {owner}. Stop that one first, or give this "
-            f"one another database: one process owns the file."
+            f"one another database: one process owns the file.",
+            owner,
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()))

@@ -1,0 +1,171 @@
+"""`genkan user` at a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from genkan.bootstrap import Development
+from genkan.settings import Settings
+from tests.cli.conftest import Command
+
+
+def test_a_person_is_created_listed_shown_changed_deleted_and_brought_back(genkan: Command) -> None:
+    assert genkan("user", "list").ok().out == "Nobody is there.\n"
+    genkan("user", "create", "Ada@Example.com", "--name", "Ada Lovelace", "--set", "city=London").ok()
+
+    (listed,) = genkan("user", "list", "--json").lines()
+    assert listed["displayName"] == "Ada Lovelace"
+    assert listed["identities"] == [{"signInType": "emailAddress", "issuerAssignedId": "Ada@Example.com"}]
+    shown = genkan("user", "show", "ada@example.com").ok().out
+    assert "London" in shown
+    assert "e-mail code to a***a@ex****e.com" in shown
+
+    genkan("user", "update", "ada@example.com", "--username", "ada", "--set", "city=", "--disable").ok()
+    (shown_by_username,) = genkan("user", "show", "ada", "--json").lines()
+    assert shown_by_username["accountEnabled"] is False
+    assert "city" not in shown_by_username
+    assert len(shown_by_username["identities"]) == 2
+
+    assert "Would delete Ada@Example.com" in genkan("user", "delete", listed["id"], "--dry-run").ok().out
+    genkan("user", "delete", listed["id"], "--yes").ok()
+    assert genkan("user", "list").ok().out == "Nobody is there.\n"
+    assert "Ada Lovelace" in genkan("user", "list", "--deleted").ok().out
+    genkan("user", "restore", "ada@example.com").ok()
+    assert "Ada Lovelace" in genkan("user", "list", "--search", "lovelace").ok().out or "Ada" in (
+        genkan("user", "list", "--search", "ada").ok().out
+    )
+
+
+@pytest.mark.proves("SSPR-09")
+def test_an_operator_makes_a_password_useless_and_never_knows_or_sets_one(genkan: Command) -> None:
+    help_ = genkan("user", "create", "--help").out + genkan("user", "reset-password", "--help").out
+    assert "--password" not in help_
+
+    genkan("user", "create", "ada@example.com", "--sign-in-by", "password").ok()
+    assert "password" in genkan("user", "show", "ada@example.com").ok().out
+    said = genkan("user", "reset-password", "ada@example.com", "--yes").ok().out
+    assert "sets a new password by “forgot password”" in said
+
+
+def test_what_is_destroyed_is_asked_for_first(genkan: Command) -> None:
+    genkan("user", "create", "ada@example.com").ok()
+
+    for command in ("delete", "sign-out", "reset-password"):
+        assert "--yes" in genkan("user", command, "ada@example.com").no()
+        assert "Nothing was changed" in genkan("user", command, "ada@example.com", "--dry-run").ok().out
+    assert "ada@example.com" in genkan("user", "list").ok().out
+
+
+def test_mistakes_are_one_sentence_that_says_what_to_do(genkan: Command, tmp_path: Path) -> None:
+    genkan("user", "create", "ada@example.com").ok()
+
+    assert (
+        genkan("user", "create", "ADA@example.com").no()
+        == "Somebody has this address, username or id already."
+    )
+    assert genkan("user", "create", "nobody").no() == "An identity of type emailAddress is an e-mail address."
+    assert "Look with genkan user list" in genkan("user", "show", "bob@example.com").no()
+    assert "genkan dev" in genkan("user", "list", "--data", tmp_path / "elsewhere").no()
+    assert "There is no tenant south" in genkan("user", "list", "--tenant", "south").no()
+    assert genkan("user", "update", "ada@example.com").code == 2
+    assert genkan("user", "create", "bob@example.com", "--set", "city").code == 2
+
+
+def test_beside_a_running_server_one_can_look_and_is_told_how_to_change(
+    genkan: Command, folder: Path
+) -> None:
+    async def story() -> None:
+        development = Development(Settings(data=folder), "http://localhost:8400")
+        await development._start()
+        try:
+            listed = await asyncio.to_thread(genkan, "user", "list")
+            refused = await asyncio.to_thread(genkan, "user", "create", "ada@example.com")
+        finally:
+            await development._stop()
+        assert listed.ok().out == "Nobody is there.\n"
+        assert "A server owns the database" in refused.no()
+        assert "administration API" in refused.no()
+
+    asyncio.run(story())
+
+
+def test_names_cannot_move_the_cursor_of_who_lists_them(genkan: Command, tmp_path: Path) -> None:
+    (tmp_path / "users.jsonl").write_text(
+        json.dumps({"email": "eve@example.com", "displayName": "Eve\u202e\u009b2J"}) + "\n", encoding="utf-8"
+    )
+    genkan("user", "import", tmp_path / "users.jsonl", "--from", "jsonl").ok()
+
+    shown = genkan("user", "list").ok().out
+
+    assert "\u202e" not in shown
+    assert "\u009b" not in shown
+    assert "Eve\ufffd\ufffd2J" in shown
+
+
+# Import. -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    unix = bcrypt.hashpw(b"as before", bcrypt.gensalt(4)).decode()
+    file = tmp_path / "users.csv"
+    file.write_text(
+        "email,email_verified,password_hash,display_name\n"
+        f"carl@example.com,true,{unix},Carl\n"
+        f"dora@example.com,false,{unix},Dora\n"
+        "CARL@example.com,true,,\n"
+        "eve@example,true,,\n"
+        "\udcff\n".encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape"),
+        encoding="utf-8",
+        errors="surrogateescape",
+    )
+    return file
+
+
+def test_a_file_is_tried_brought_and_known_again(genkan: Command, users: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.jsonl"
+    words = ("user", "import", users, "--from", "csv")
+
+    tried = genkan(*words, "--dry-run")
+    assert "2 would be added, 0 were here already, 3 would be refused" in tried.out
+    assert genkan("user", "list").ok().out == "Nobody is there.\n"
+
+    brought = genkan(*words, "--report", report)
+    assert brought.code == 1, "some were refused"
+    assert ": 2 added, 0 were here already, 3 refused" in brought.out
+    assert [json.loads(line) for line in report.read_text().splitlines()] == [
+        {
+            "line": 3,
+            "record": 2,
+            "leftBehind": ["the password was left out: the e-mail address was never proven"],
+        },
+        {"line": 4, "record": 3, "refused": "line 2 has the same address or username"},
+        {
+            "line": 5,
+            "record": 4,
+            "refused": "its e-mail address is none, or not one that mail can be sent to",
+        },
+        {"line": 6, "record": 5, "refused": "it is not UTF-8"},
+    ]
+
+    again = genkan(*words, "--json")
+    assert json.loads(again.out)["known"] == 2
+    assert json.loads(again.out)["added"] == 0
+    assert len(genkan("user", "list", "--json").lines()) == 2
+
+
+def test_a_file_of_another_kind_is_refused_in_a_sentence(genkan: Command, users: Path) -> None:
+    assert "one object in each line" in genkan("user", "import", users, "--from", "auth0").no()
+    assert "--firebase-hashing" in genkan("user", "import", users, "--from", "firebase").no()
+    assert genkan("user", "import", users, "--from", "csv", "--map", "a=b").code == 2
+
+
+def test_a_file_may_come_by_standard_input(genkan: Command) -> None:
+    said = genkan("user", "import", "-", "--from", "jsonl", typed='{"email": "ada@example.com"}\n')
+
+    assert ": 1 added" in said.ok().out
