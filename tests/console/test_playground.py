@@ -344,7 +344,7 @@ def test_a_policy_that_is_off_or_only_reports_asks_for_nothing(
 def test_abroad_a_policy_asks_that_is_silent_at_home(visiting: Visiting, size: dict[str, int]) -> None:
     ada = visiting(size)
     ada.choose("Sign-in only")
-    ada.policy("Abroad every sign-in needs a second factor", "On")
+    ada.policy("Signing in abroad needs a second factor", "On")
     ada.press("Sign up")
     ada.use_code()
     ada.is_signed_in()
@@ -358,7 +358,7 @@ def test_abroad_a_policy_asks_that_is_silent_at_home(visiting: Visiting, size: d
 
     ada.title("One step up")
     expect(ada.page.locator(".story").last).to_contain_text(
-        "The policy “Abroad every sign-in needs a second factor” applied and was not met"
+        "The policy “Signing in abroad needs a second factor” applied and was not met"
     )
     expect(ada.page.locator(".story").last).to_contain_text("198.51.100.20 (JP)")
 

@@ -127,7 +127,7 @@ def directory(admin_secret: str) -> Directory:
             ),
             Policy(
                 id=ABROAD,
-                display_name="Abroad every sign-in needs a second factor",
+                display_name="Signing in abroad needs a second factor",
                 state="disabled",
                 conditions=Conditions(
                     applications=Applications(include_applications=("All",)),

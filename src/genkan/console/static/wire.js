@@ -99,7 +99,8 @@ function show(call) {
   at("wire-clear").disabled = false;
   count(number);
   if (follows) toEnd();
-  const over = kind === "done" || word === "redirect" || (kind === "refused" && !TRIED_AGAIN.has(told.error_codes?.[0]));
+  const stopped = told.error !== undefined && !told.continuation_token && !TRIED_AGAIN.has(told.error_codes?.[0]);
+  const over = kind === "done" || word === "redirect" || stopped;
   if (call.correlation) tell(call.correlation, at_, over);
 }
 
@@ -117,7 +118,7 @@ async function tell(correlation, { story }, over) {
   const entry = known.get(correlation);
   if (!entry || turn !== entry.turn || !stories.some((one) => one.events.some((event) => event.because.length) || one.unconcerned.length)) return;
   const follows = nearEnd();
-  story.replaceChildren(...stories.flatMap((one) => chapters(one, over)));
+  story.replaceChildren(...stories.flatMap((one, place) => chapters(one, over || place + 1 < stories.length)));
   story.hidden = false;
   if (follows) toEnd();
 }
