@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -46,22 +47,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_the_pytest_fixture_on_the_page_works_as_it_stands(tmp_path: Path) -> None:
-    fixture = blocks(CI_PAGE, "python")[0]
-    (tmp_path / "conftest.py").write_text(fixture, encoding="utf-8")
-    (tmp_path / "test_app.py").write_text(
-        "import urllib.request\n\n\ndef test_it_answers(genkan):\n"
-        "    url = genkan['authority'] + '/v2.0/.well-known/openid-configuration'\n"
-        "    assert urllib.request.urlopen(url).status == 200\n",
-        encoding="utf-8",
-    )
+def test_the_pytest_examples_on_the_page_pass_as_they_stand(tmp_path: Path) -> None:
+    fixtures, tests = blocks(CI_PAGE, "python")
+    (tmp_path / "conftest.py").write_text(fixtures, encoding="utf-8")
+    (tmp_path / "test_app.py").write_text(tests, encoding="utf-8")
 
     outcome = shell(f"cd '{tmp_path}' && python -m pytest -q -p no:cacheprovider .")
 
-    assert "1 passed" in outcome.stdout, outcome.stdout + outcome.stderr
+    assert "2 passed" in outcome.stdout, outcome.stdout + outcome.stderr
 
 
-def test_the_curl_commands_on_the_page_wait_for_a_code_move_time_and_start_afresh(server: Server) -> None:
+def test_the_curl_commands_on_the_page_do_what_they_are_shown_for(server: Server) -> None:
     address = new_address()
     started = server.post(
         "/signup/v1.0/start", client_id=server.otp_app, username=address, challenge_type="oob redirect"
@@ -77,20 +73,33 @@ def test_the_curl_commands_on_the_page_wait_for_a_code_move_time_and_start_afres
 
     answers = [shell(command) for command in commands]
 
-    assert len(commands) == 3
-    assert json.loads(answers[0].stdout)["messages"][0]["purpose"] == "sign_up"
-    assert json.loads(answers[1].stdout)["now"] > before
-    assert answers[2].returncode == 0
+    waited, followed, moved, advanced, reset = answers
+    assert json.loads(waited.stdout)["messages"][0]["purpose"] == "sign_up"
+    assert ": messages follow as they arrive" in followed.stdout
+    assert json.loads(moved.stdout) == {"address": None, "country": "JP"}
+    assert json.loads(advanced.stdout)["now"] > before
+    assert json.loads(reset.stdout) == {"reset": True}
     assert server.messages(address) == []
 
 
-def test_the_playwright_fixture_is_a_module_that_node_can_read(tmp_path: Path) -> None:
-    module = tmp_path / "fixture.mjs"
-    module.write_text(blocks(CI_PAGE, "js")[0], encoding="utf-8")
+@pytest.mark.browser
+def test_the_playwright_example_on_the_page_passes_as_it_stands(tmp_path: Path) -> None:
+    installed = tmp_path / "node_modules"
+    installed.mkdir()
+    (installed / "@playwright").symlink_to(ROOT / "node_modules/@playwright")
+    (installed / "genkan-testing").symlink_to(ROOT / "javascript")
+    (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    (tmp_path / "app.spec.js").write_text(blocks(CI_PAGE, "js")[0], encoding="utf-8")
+    (tmp_path / "playwright.config.js").write_text(
+        f"export default {{ use: {{ launchOptions: {{ executablePath: {json.dumps(shutil.which('chromium'))} }} }} }};",
+        encoding="utf-8",
+    )
 
-    outcome = shell(f"node --check '{module}'")
+    outcome = shell(
+        f"cd '{tmp_path}' && node '{ROOT}/node_modules/@playwright/test/cli.js' test --reporter=line"
+    )
 
-    assert outcome.returncode == 0, outcome.stderr
+    assert "2 passed" in outcome.stdout, outcome.stdout + outcome.stderr
 
 
 def test_the_steps_of_the_workflow_start_a_server_that_answers(tmp_path: Path) -> None:
