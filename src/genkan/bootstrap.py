@@ -37,7 +37,11 @@ from genkan.settings import LOOPBACK, Settings
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
 from genkan.store.sqlite import InUse, SqliteReader, SqliteStore
 from genkan.telemetry import configure
+from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
+from genkan.wire.graph.answers import Pages
+from genkan.wire.graph.api import Tenancy
+from genkan.wire.graph.tokens import Endpoint
 from genkan.wire.http import App, Page, TenantEdge, listen, serve
 
 
@@ -88,16 +92,18 @@ class TenantRuntime:
         self._clock = clock
         self._ring = KeyRing()
         self.worker: Worker | None = None
+        issuer = Issuer(
+            base_url=base_url,
+            directory=store.directory,
+            ring=self.ring,
+            pairwise_key=keys.of(KeyPurpose.PAIRWISE, tenant_id),
+        )
+        self.door = Door(store=store, hashing=hashing, on_deliver=self.wake, now=clock.now)
         self.conduct = Conductor(
             store=store,
             directory=store.directory,
             hashing=hashing,
-            issuer=Issuer(
-                base_url=base_url,
-                directory=store.directory,
-                ring=self.ring,
-                pairwise_key=keys.of(KeyPurpose.PAIRWISE, tenant_id),
-            ),
+            issuer=issuer,
             keys=FlowKeys(
                 handle=keys.of(KeyPurpose.HANDLES, tenant_id),
                 code=keys.of(KeyPurpose.CODES, tenant_id),
@@ -106,7 +112,18 @@ class TenantRuntime:
             on_deliver=self.wake,
         )
         self.edge = TenantEdge(
-            conduct=self.conduct, ring=self.ring, clock=clock.now, base_url=base_url, locate=locate
+            conduct=self.conduct,
+            ring=self.ring,
+            clock=clock.now,
+            base_url=base_url,
+            locate=locate,
+            administration=Tenancy(
+                door=self.door,
+                ring=self.ring,
+                base_url=base_url,
+                pages=Pages(keys.of(KeyPurpose.PAGES, tenant_id)),
+            ),
+            client_tokens=Endpoint(door=self.door, issuer=issuer, base_url=base_url),
         )
 
     def ring(self) -> KeyRing:
@@ -124,7 +141,7 @@ class TenantRuntime:
     async def _rotate_keys(self) -> None:
         """Publish the next key where one is due, long before it signs (KEY-03)."""
         now, tenant = self._clock.now(), self.store.directory().tenant
-        longest = max(tenant.access_token_lifetime, tenant.id_token_lifetime)
+        longest = max(tenant.access_token_lifetime, tenant.id_token_lifetime, CLIENT_TOKEN_LIFETIME)
         algorithms: tuple[Algorithm, ...] = ("RS256", "ES256")
         for algorithm in algorithms:
             activates_at = self._ring.next_activation(algorithm, now)

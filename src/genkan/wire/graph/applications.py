@@ -16,9 +16,8 @@ from genkan.engine.messages import Directory
 from genkan.exchange import Response, json_response
 from genkan.model import AppRole, ClientCertificate, ClientSecret, RedirectUris
 from genkan.service.admin import applications
-from genkan.service.admin.applications import Application, ApplicationChange, scopes_of, wants_of
+from genkan.service.admin.applications import PERMISSIONS, Application, ApplicationChange, scopes_of, wants_of
 from genkan.service.admin.door import version
-from genkan.service.demo import ADMIN_ROLES
 from genkan.wire.graph import lists
 from genkan.wire.graph.answers import Fault, bad, time
 from genkan.wire.graph.api import DONE, Call, Route
@@ -527,7 +526,7 @@ async def _assign(call: Call) -> Response:
     app = find_principal(call)
     given = written(call.body, kind="appRoleAssignment", writable=("principalId", "resourceId", "appRoleId"))
     wanted = _guid(given.get("appRoleId"), "appRoleId")
-    role = next((name for name in ADMIN_ROLES if role_id(name) == wanted), None)
+    role = next((name for name in PERMISSIONS if role_id(name) == wanted), None)
     if role is None:
         raise bad("There is no such permission of the administration API.", "appRoleId")
     if (
@@ -542,7 +541,7 @@ async def _assign(call: Call) -> Response:
 async def _unassign(call: Call) -> Response:
     app = find_principal(call)
     wanted = call.params["assignment"].lower()
-    role = next((name for name in ADMIN_ROLES if role_id(name) == wanted), wanted)
+    role = next((name for name in PERMISSIONS if role_id(name) == wanted), wanted)
     call.unless_refused(await applications.withdraw_role(call.door, call.actor, app.id, role))
     return DONE
 
