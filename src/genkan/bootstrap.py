@@ -236,7 +236,7 @@ async def administering(folder: Path, tenant: str | None) -> AsyncIterator[Offic
         ) from None
     hashing = Hashing()
     try:
-        door = Door(store=store, hashing=hashing, on_deliver=lambda: None)
+        door = Door(store=store, hashing=hashing, on_deliver=lambda: None, now=clock.now)
         yield Office(door, store, clock, keys.of(KeyPurpose.IMPORTS, id))
     finally:
         hashing.close()
