@@ -189,6 +189,17 @@ async def looking_into(folder: Path, tenant: str | None) -> AsyncIterator[tuple[
             await reader.close()
 
 
+async def tenants(folder: Path) -> AsyncIterator[model.Tenant]:
+    """
+    The tenants of a folder, by the names of their databases.
+
+    Raises: `CannotOpen`.
+    """
+    async for reader, _ in _readers(folder):
+        yield reader.directory().tenant
+        await reader.close()
+
+
 async def _readers(folder: Path) -> AsyncIterator[tuple[SqliteReader, Clock]]:
     key = folder / "master.key"
     if not key.exists():
