@@ -25,7 +25,7 @@ from msgspec import NODEFAULT, Struct
 from genkan import model, settings
 from genkan.engine.advance import LAWFUL
 from genkan.engine.messages import Event
-from genkan.risk import rate
+from genkan.risk import rate, score
 from genkan.wire import entra_v1, entra_v1_words
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -163,7 +163,8 @@ def limits(module: ModuleType) -> str:
     rows = [
         (
             f"`{name}`",
-            ", ".join(f"{count} in {span(window)}" for count, window in limit.windows),
+            ", ".join(f"{count} in {span(window)}" for count, window in limit.windows)
+            + ("" if limit.patience is None else f"; after {limit.patience} each waits"),
             said.get(name, ""),
         )
         for name, limit in found
@@ -250,12 +251,19 @@ def filled(text: str) -> str:
     return BETWEEN.sub(lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n{match[3]}", text)
 
 
-TABLES: dict[str, Callable[[], str]] = {"lawful": lawful, "legal": legal}
+def signs() -> str:
+    """Why an attempt is risky, and how much so."""
+    rows = [(f"`{word}`", sign.level, sign.why) for word, sign in score.SIGNS.items()]
+    return table("Reason (Graph's `riskEventType`)|Level|Why", *rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"lawful": lawful, "legal": legal, "signs": signs}
 PAGES: dict[str, Callable[[str], str]] = {
     "reference/errors.md": errors_page,
     "reference/settings.md": settings_page,
     "reference/native-auth-v1.md": filled,
     "explanation/a-sign-in.md": filled,
+    "explanation/risk-and-limits.md": filled,
 }
 
 

@@ -27,21 +27,20 @@ from genkan.engine import story
 from genkan.engine.transaction import Outgoing, SignInQuery
 from genkan.policy.model import Policy
 from genkan.service import demo
+from genkan.service.addresses import Addresses, CannotRead
 from genkan.service.admin.door import Door
 from genkan.service.conduct import Conductor, FlowKeys
 from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer
+from genkan.service.leaks import LeakedPasswords
 from genkan.service.ports import Sender
+from genkan.service.risk_source import HttpRiskSource
 from genkan.service.worker import Worker
 from genkan.settings import LOOPBACK, Settings
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
 from genkan.store.sqlite import InUse, SqliteReader, SqliteStore
 from genkan.telemetry import configure
-from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
-from genkan.wire.graph.answers import Pages
-from genkan.wire.graph.api import Tenancy
-from genkan.wire.graph.tokens import Endpoint
 from genkan.wire.http import App, Page, TenantEdge, listen, serve
 
 
@@ -75,6 +74,60 @@ class Clock:
             self._latest = now
 
 
+class CannotStart(Exception):
+    """The server cannot start. The message says why, and what to do."""
+
+
+class Surroundings:
+    """What a deployment knows beside its tenants: of addresses, of leaked passwords, of risk."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        """
+        Open what the settings name.
+
+        Raises: `CannotStart`.
+        """
+        settings = settings or Settings()
+        lists = {
+            "anonymizedIPAddress": settings.anonymous_networks,
+            "maliciousIPAddress": settings.bad_networks,
+        }
+        corpus, api = settings.leaked_passwords, settings.leaked_passwords_api
+        try:
+            self.addresses = Addresses(
+                proxies=settings.proxies,
+                geo=settings.geo_database,
+                lists={word: path for word, path in lists.items() if path is not None},
+            )
+            self.leaks = LeakedPasswords(corpus, api) if corpus or api else None
+        except CannotRead as error:
+            raise CannotStart(f"{error} Give another file, or leave the setting out.") from None
+        self.risk_source = None
+        if settings.risk_url:
+            token = _token(settings.risk_token_file)
+            self.risk_source = HttpRiskSource(settings.risk_url, token, settings.risk_deadline / 1000)
+
+    async def close(self) -> None:
+        for service in (self.leaks, self.risk_source):
+            if service is not None:
+                await service.close()
+
+
+def _token(path: Path | None) -> model.Secret | None:
+    """
+    What a file holds that names a secret.
+
+    Raises: `CannotStart`.
+    """
+    if path is None:
+        return None
+    try:
+        return model.Secret(path.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise CannotStart(f"The token in {path} cannot be read: {why}. Give another file.") from None
+
+
 class TenantRuntime:
     """One tenant, running: its database, its keys, and what answers for it."""
 
@@ -86,44 +139,40 @@ class TenantRuntime:
         clock: Clock,
         hashing: Hashing,
         base_url: str,
-        locate: Callable[[str], model.Place] = lambda _: model.Place(),
+        locate: Callable[[str], model.Place] | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
+        around = surroundings or Surroundings()
         self.store = store
         self._clock = clock
         self._ring = KeyRing()
         self.worker: Worker | None = None
-        issuer = Issuer(
-            base_url=base_url,
-            directory=store.directory,
-            ring=self.ring,
-            pairwise_key=keys.of(KeyPurpose.PAIRWISE, tenant_id),
-        )
-        self.door = Door(store=store, hashing=hashing, on_deliver=self.wake, now=clock.now)
         self.conduct = Conductor(
             store=store,
             directory=store.directory,
             hashing=hashing,
-            issuer=issuer,
+            issuer=Issuer(
+                base_url=base_url,
+                directory=store.directory,
+                ring=self.ring,
+                pairwise_key=keys.of(KeyPurpose.PAIRWISE, tenant_id),
+            ),
             keys=FlowKeys(
                 handle=keys.of(KeyPurpose.HANDLES, tenant_id),
                 code=keys.of(KeyPurpose.CODES, tenant_id),
                 rotation=keys.of(KeyPurpose.ROTATION, tenant_id),
             ),
             on_deliver=self.wake,
+            leaks=around.leaks,
+            risk_source=around.risk_source,
         )
         self.edge = TenantEdge(
             conduct=self.conduct,
             ring=self.ring,
             clock=clock.now,
             base_url=base_url,
-            locate=locate,
-            administration=Tenancy(
-                door=self.door,
-                ring=self.ring,
-                base_url=base_url,
-                pages=Pages(keys.of(KeyPurpose.PAGES, tenant_id)),
-            ),
-            client_tokens=Endpoint(door=self.door, issuer=issuer, base_url=base_url),
+            locate=locate or around.addresses.locate,
+            listed=around.addresses.listed,
         )
 
     def ring(self) -> KeyRing:
@@ -141,7 +190,7 @@ class TenantRuntime:
     async def _rotate_keys(self) -> None:
         """Publish the next key where one is due, long before it signs (KEY-03)."""
         now, tenant = self._clock.now(), self.store.directory().tenant
-        longest = max(tenant.access_token_lifetime, tenant.id_token_lifetime, CLIENT_TOKEN_LIFETIME)
+        longest = max(tenant.access_token_lifetime, tenant.id_token_lifetime)
         algorithms: tuple[Algorithm, ...] = ("RS256", "ES256")
         for algorithm in algorithms:
             activates_at = self._ring.next_activation(algorithm, now)
@@ -187,17 +236,6 @@ async def looking_into(folder: Path, tenant: str | None) -> AsyncIterator[tuple[
     finally:
         for reader, _ in readers:
             await reader.close()
-
-
-async def tenants(folder: Path) -> AsyncIterator[model.Tenant]:
-    """
-    The tenants of a folder, by the names of their databases.
-
-    Raises: `CannotOpen`.
-    """
-    async for reader, _ in _readers(folder):
-        yield reader.directory().tenant
-        await reader.close()
 
 
 async def _readers(folder: Path) -> AsyncIterator[tuple[SqliteReader, Clock]]:
@@ -247,7 +285,7 @@ async def administering(folder: Path, tenant: str | None) -> AsyncIterator[Offic
         ) from None
     hashing = Hashing()
     try:
-        door = Door(store=store, hashing=hashing, on_deliver=lambda: None, now=clock.now)
+        door = Door(store=store, hashing=hashing, on_deliver=lambda: None)
         yield Office(door, store, clock, keys.of(KeyPurpose.IMPORTS, id))
     finally:
         hashing.close()
@@ -264,10 +302,6 @@ def _is_called(reader: SqliteReader, name: str) -> bool:
 
 
 # Development mode. ----------------------------------------------------------------------------------
-
-
-class CannotStart(Exception):
-    """The server cannot start. The message says why, and what to do."""
 
 
 def _make_folder(folder: Path) -> None:
@@ -319,6 +353,7 @@ class Development:
 
     def __init__(self, settings: Settings, base_url: str, ca_file: str = "") -> None:
         folder = settings.data
+        self._surroundings = Surroundings(settings)
         _make_folder(folder)
         keys = Keys(open_master_key(folder / "master.key"))
         secret = hmac.digest(keys.of(KeyPurpose.DEVELOPMENT, demo.TENANT_ID), b"admin client", "sha256")
@@ -336,7 +371,8 @@ class Development:
             self._clock,
             self._hashing,
             base_url,
-            locate=lambda _: model.Place(country=self._place.country),
+            locate=self._locate,
+            surroundings=self._surroundings,
         )
         authority = f"{base_url}/{demo.TENANT}"
         self.announcement = Announcement(
@@ -364,9 +400,16 @@ class Development:
             clock=self._clock.now,
             development=True,
             apparent_address=lambda: self._place.address,
+            behind_proxies=self._surroundings.addresses.client if settings.proxies else None,
             on_start=self._start,
             on_stop=self._stop,
         )
+
+    def _locate(self, address: str) -> model.Place:
+        """Where a request comes from: where the playground says, else where the database of places says."""
+        if self._place.country is not None:
+            return model.Place(country=self._place.country)
+        return self._surroundings.addresses.locate(address)
 
     def _pages(self, code_lifetime: timedelta) -> list[tuple[str, str, Page]]:
         told = self.announcement
@@ -399,6 +442,7 @@ class Development:
     async def _stop(self) -> None:
         await self._tenant.stop()
         self._hashing.close()
+        await self._surroundings.close()
         self._inbox.close()
 
     # What the endpoints of development mode ask for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,14 +13,17 @@ from msgspec.structs import replace
 from genkan.engine.messages import (
     Count,
     Deliver,
+    Detect,
+    Detection,
     Directory,
     Effect,
     PutAuthenticator,
+    PutFootprint,
     PutGrant,
     PutSubject,
     RevokeGrants,
 )
-from genkan.engine.transaction import Change, Conflict, Loaded, Needs, StoreUnavailable
+from genkan.engine.transaction import Change, Conflict, DetectionQuery, Loaded, Needs, StoreUnavailable
 from genkan.model import (
     Attribute,
     Client,
@@ -32,6 +36,7 @@ from genkan.model import (
     UserFlow,
 )
 from genkan.policy.model import Applications, Conditions, GrantControls, Policy, Users
+from genkan.risk.footprint import NOTHING, Sighting, after
 from genkan.store import outbox
 from genkan.tokens.keys import SigningKey
 from tests.store.worlds import (
@@ -899,3 +904,68 @@ def test_wiping_leaves_keys_and_kept_values_and_nothing_else(place: Place) -> No
             assert (await store.read(Needs(flow=flow.id))).flow == flow
 
     asyncio.run(story())
+
+
+def a_detection(subject: str, at: timedelta = timedelta()) -> Detection:
+    return Detection(
+        id=guid(),
+        at=START + at,
+        updated_at=START + at,
+        subject=subject,
+        word="newCountry",
+        level="medium",
+    )
+
+
+def test_a_footprint_comes_with_its_subject_and_goes_with_it(place: Place) -> None:
+    subject = a_subject(an_email())
+    address = subject.identifiers[0].key
+
+    async def scenario() -> None:
+        seen = after(NOTHING, Sighting(address="198.51.100.7", device="iOS/app"), START)
+        assert seen is not None
+        async with opened(place) as store:
+            await store.run(Needs(), writes(PutSubject(subject)))
+            assert (await store.read(Needs(subject=subject.id))).footprint == NOTHING
+
+            await store.run(Needs(), writes(PutFootprint(subject=subject.id, footprint=seen)))
+            found = [await store.read(Needs(subject=subject.id)), await store.read(Needs(identifier=address))]
+            assert [loaded.footprint for loaded in found] == [seen, seen]
+
+            await store.run(Needs(), writes(PutFootprint(subject=subject.id, footprint=NOTHING)))
+            assert (await store.read(Needs(identifier=address))).footprint == NOTHING
+
+            await store.run(Needs(), writes(PutFootprint(subject=subject.id, footprint=seen)))
+            await store.wipe()
+            assert (await store.read(Needs(identifier=address))).footprint == NOTHING
+
+    asyncio.run(scenario())
+
+
+def test_detections_are_found_newest_first_and_one_of_the_same_id_takes_its_place(place: Place) -> None:
+
+    async def scenario() -> None:
+        ada, bob = a_subject(), a_subject()
+        found = [a_detection((ada, bob)[n % 2].id, n * MINUTE) for n in range(6)]
+        clock = Clock()
+        async with opened(place, clock) as store:
+            ends = START + timedelta(days=1)
+            await store.run(Needs(), writes(*(Detect(one, ends) for one in found)))
+            settled = replace(found[0], state="remediated", updated_at=START + MINUTE)
+            await store.run(Needs(), writes(Detect(settled, ends)))
+
+            async def ask(**query: Any) -> list[Detection]:
+                return list(await store.detections(DetectionQuery(**query)))
+
+            assert await ask() == [*reversed(found[1:]), settled]
+            assert await ask(subject=bob.id) == [found[5], found[3], found[1]]
+            assert await ask(id=found[0].id) == [settled]
+            assert await ask(since=START + MINUTE, until=START + 3 * MINUTE) == [found[2], found[1]]
+            assert await ask(limit=2) == [found[5], found[4]]
+            assert await ask(limit=2, before=found[4]) == [found[3], found[2]]
+
+            clock.move(timedelta(days=1, hours=1))
+            await store.sweep()
+            assert await ask() == []
+
+    asyncio.run(scenario())

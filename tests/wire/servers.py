@@ -247,9 +247,9 @@ def _email(address: str) -> Identifier:
 
 
 @contextmanager
-def in_process(folder: Path) -> Iterator[World]:
+def in_process(folder: Path, **settings: Any) -> Iterator[World]:
     """A world for the length of a block."""
-    development = Development(Settings(data=folder), HereServer.BASE)
+    development = Development(Settings(data=folder, **settings), HereServer.BASE)
     loop = _Loop()
     loop.run(development._start())
     world = World(development, loop)

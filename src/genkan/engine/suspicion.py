@@ -22,6 +22,9 @@ from genkan.risk.score import MANY_FAILURES, SIGNS, UNKNOWN
 
 PASSED_MFA = "userPassedMFADrivenByRiskBasedPolicy"
 
+OF_ACCOUNTS = ("leakedCredentials",)
+"""Reasons that are found about the account, and so are not written down once more about the sign-in."""
+
 GUESSED = frozenset({"passwordSpray", "anomalousUserActivity"})
 """Reasons to think that a right first factor was guessed."""
 
@@ -36,7 +39,7 @@ def noticed(flow: Flow, facts: Facts, words: Iterable[str] = ()) -> tuple[Flow, 
     if not facts.directory.tenant.assess_risk:
         return flow, []
     risk = score.joined(seen(flow, facts), *words)
-    known = flow.risk.reasons if flow.risk is not None else ()
+    known = (*(flow.risk.reasons if flow.risk is not None else ()), *OF_ACCOUNTS)
     found = [_found(flow, facts, word) for word in risk.reasons if word not in known]
     return (flow if risk == UNKNOWN else replace(flow, risk=risk)), found if flow.subject is not None else []
 

@@ -52,7 +52,9 @@ def confirmed_compromised(now: datetime) -> AccountRisk:
 
 
 def confirmed_safe(now: datetime) -> AccountRisk:
-    return AccountRisk(level="none", state="confirmedSafe", detail="adminConfirmedSigninSafe", updated_at=now)
+    return AccountRisk(
+        level="none", state="confirmedSafe", detail="adminConfirmedAccountSafe", updated_at=now
+    )
 
 
 def dismissed(now: datetime) -> AccountRisk:

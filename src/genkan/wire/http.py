@@ -12,7 +12,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -31,20 +31,15 @@ from genkan.model import Place, Reason
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
 from genkan.tokens.keys import KeyRing
-from genkan.wire import entra_v1, entra_v1_words, graph, oidc, reading
-from genkan.wire.graph import api
-from genkan.wire.graph.answers import Fault, write_fault
-from genkan.wire.graph.api import Api, Tenancy
-from genkan.wire.graph.tokens import Endpoint as ClientTokens
-from genkan.wire.graph.tokens import is_asked as is_for_client
+from genkan.wire import entra_v1, entra_v1_words, oidc, reading
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Page = Callable[[Request], Awaitable[Response]]
 
-ADMINISTRATION = tuple(f"/{version}/" for version in api.VERSIONS)
 FORM = "application/x-www-form-urlencoded"
+FORWARDED_FOR = b"x-forwarded-for"
 SLOW_BODY_SECONDS = 10
 """A body that has not arrived by then is not waited for (AVL-05)."""
 
@@ -76,15 +71,13 @@ class TenantEdge:
         clock: Callable[[], datetime],
         base_url: str,
         locate: Callable[[str], Place] = lambda _: Place(),
-        administration: Tenancy | None = None,
-        client_tokens: ClientTokens | None = None,
+        listed: Callable[[str], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self.conduct = conduct
-        self.administration = administration
-        """None: this tenant is not administered over HTTP."""
-        self.client_tokens = client_tokens
         self.locate = locate
         """Where an address is; the answer must be at hand, for a request waits for it."""
+        self.listed = listed
+        """Which lists of networks name an address, in words of `risk.score`; at hand likewise."""
         self.ring = ring
         self.clock = clock
         self.base_url = base_url
@@ -113,6 +106,7 @@ class App:
         clock: Callable[[], datetime],
         development: bool,
         apparent_address: Callable[[], str | None] = lambda: None,
+        behind_proxies: Callable[[str, Sequence[str]], str] | None = None,
         on_start: Callable[[], Awaitable[None]],
         on_stop: Callable[[], Awaitable[None]],
     ) -> None:
@@ -123,8 +117,10 @@ class App:
         self._page_paths = {path for _, path in pages}
         self._static = static
         self._clock = clock
-        self._address = _address_but_loopback if development else _address
+        self._leaves_out_loopback = development
         """Counters by client address leave out loopback in development, where everything comes from it."""
+        self._behind_proxies = behind_proxies
+        """Whose request it is by the peer and the values of `X-Forwarded-For`; None: the peer's (THR-07)."""
         self._apparent_address = apparent_address
         """In development mode requests may seem to come from elsewhere; what it says goes before the peer's."""
         self._on_start = on_start
@@ -133,12 +129,6 @@ class App:
         several = {id(edge) for edge in tenants.values()}
         self._only = next(iter(tenants.values())) if len(several) == 1 else None
         """With exactly one tenant its segment may be left out."""
-        self._administration = Api(graph.ROUTES, self._administered)
-
-    def _administered(self, tenant_id: str | None) -> Tenancy | None:
-        """Return the administration of the tenant of this id; of the only one where none is named."""
-        edge = self._only if tenant_id is None else self._tenants.get(tenant_id)
-        return edge.administration if edge is not None else None
 
     def end_streams(self) -> None:
         """End every stream, which would hold up a stop: whoever reads one connects again."""
@@ -179,27 +169,17 @@ class App:
                 path.removeprefix("/static/"), "gzip" in request.headers.get("accept-encoding", "")
             )
             await _send(send, found or _plain(404, "not_found", "There is no such file."), method == "HEAD")
-        elif path.startswith(ADMINISTRATION):
-            whole = "/" + "/".join([part for part in raw.split("/") if part])
-            await self._serve_administration(replace(request, path=whole), receive, send)
         else:
             await self._serve_tenant(request, receive, send)
 
-    async def _serve_administration(self, request: Request, receive: Receive, send: Send) -> None:
-        """Everything under `/v1.0` and `/beta`: the tenant is the token's."""
-        request = replace(
-            request,
-            correlation_id=_correlation_id(request.headers, ""),
-            trace_id=next(_trace_ids),
-        )
-        body = await _body(request.headers, receive, api.MAX_BODY_BYTES)
-        if body is None:
-            fault = Fault(413, "BadRequest", f"Send at most {api.MAX_BODY_BYTES} bytes.")
-            response = write_fault(fault, request, self._clock())
-        else:
-            response = await self._administration(replace(request, body=body))
-        named = (("request-id", request.trace_id), ("client-request-id", request.correlation_id))
-        await _send(send, replace(response, headers=(*response.headers, *named)))
+    def _address(self, scope: Scope) -> str:
+        """The client's address: of headers only what our own proxies have written counts (conditional-access 3)."""
+        address = _peer(scope)
+        if self._behind_proxies is not None:
+            values = [value.decode("latin-1") for name, value in scope["headers"] if name == FORWARDED_FOR]
+            address = self._behind_proxies(address, values)
+        is_loopback = address == "::1" or address.startswith("127.")
+        return "" if is_loopback and self._leaves_out_loopback else address
 
     async def _serve_page(self, request: Request, receive: Receive, send: Send) -> None:
         method, path = request.method, request.path
@@ -277,12 +257,10 @@ class App:
             return entra_v1_words.write_misuse(request, 413, limit, tenant.clock())
         request = replace(request, body=body)
         try:
-            if request.path == entra_v1_words.TOKEN and tenant.client_tokens and is_for_client(body):
-                return await tenant.client_tokens(request)
             ask = entra_v1.read(request, tenant.conduct.directory())
             if isinstance(ask, Refused):
                 return entra_v1_words.write_refused(request, ask, tenant.clock())
-            answer = await tenant.conduct(ask, _signals(request, tenant.locate))
+            answer = await tenant.conduct(ask, _signals(request, tenant))
             return entra_v1.write(request, answer, answer.now or tenant.clock())
         except StoreUnavailable:
             log.warning("store.unavailable", extra=_about(request))
@@ -331,35 +309,28 @@ def _preflight(tenant: TenantEdge, headers: Mapping[str, str], allowed: Iterable
 # Requests. ------------------------------------------------------------------------------------------
 
 
-async def _body(
-    headers: Mapping[str, str], receive: Receive, most: int = reading.MAX_BODY_BYTES
-) -> bytes | None:
+async def _body(headers: Mapping[str, str], receive: Receive) -> bytes | None:
     """The whole body; None when it is too large or too slow, or when the client went away in the middle of it."""
     length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > most:
+    if length.isdigit() and int(length) > reading.MAX_BODY_BYTES:
         return None
     body = b""
     with suppress(TimeoutError):
         async with asyncio.timeout(SLOW_BODY_SECONDS):
-            while len(body) <= most:
+            while len(body) <= reading.MAX_BODY_BYTES:
                 message = await receive()
                 if message["type"] != "http.request":
                     return None  # Half of a request is none: half a password would be one.
                 body += message.get("body", b"")
                 if not message.get("more_body"):
-                    return body if len(body) <= most else None
+                    return body if len(body) <= reading.MAX_BODY_BYTES else None
     return None
 
 
-def _address(scope: Scope) -> str:
-    """The peer's address, an IPv4 one unwrapped from IPv6 (conditional-access 3)."""
+def _peer(scope: Scope) -> str:
+    """The address at the other end of the socket, an IPv4 one unwrapped from IPv6."""
     client = scope.get("client")
     return str(client[0]).removeprefix("::ffff:") if client else ""
-
-
-def _address_but_loopback(scope: Scope) -> str:
-    address = _address(scope)
-    return "" if address == "::1" or address.startswith("127.") else address
 
 
 def _correlation_id(headers: Mapping[str, str], query: str) -> str:
@@ -388,7 +359,7 @@ def _platform(said: str) -> str:
     return next((name for word, name in _PLATFORMS if word in lowered), "unknown")
 
 
-def _signals(request: Request, locate: Callable[[str], Place]) -> Signals:
+def _signals(request: Request, tenant: TenantEdge) -> Signals:
     """What the server knows beside the words. The platform is what the client says: good only to tighten."""
     headers = request.headers
     origin = headers.get("origin")
@@ -400,7 +371,8 @@ def _signals(request: Request, locate: Callable[[str], Place]) -> Signals:
     )
     return Signals(
         address=request.address,
-        place=locate(request.address),
+        place=tenant.locate(request.address),
+        listed=tenant.listed(request.address),
         origin=origin,
         client_app=app,
         platform=_platform(said),

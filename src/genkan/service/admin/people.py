@@ -16,10 +16,18 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
 
 from genkan import identifiers
-from genkan.engine.messages import Effect, Entropy, Hashed, PutAuthenticator, PutSubject, RevokeGrants
+from genkan.engine.messages import (
+    Detect,
+    Detection,
+    Effect,
+    Entropy,
+    Hashed,
+    PutAuthenticator,
+    PutSubject,
+    RevokeGrants,
+)
 from genkan.engine.reset import PASSWORDS_REMEMBERED
 from genkan.model import (
-    AccountRisk,
     Authenticator,
     ForeignIdentity,
     Identifier,
@@ -30,6 +38,7 @@ from genkan.model import (
     Subject,
     Tenant,
 )
+from genkan.risk import account
 from genkan.service.admin.door import (
     SECRET,
     Act,
@@ -404,32 +413,38 @@ async def set_risk(
         subject = _known(view, id)
         if subject is None:
             return missing("user", id)
-        risk, ends = _verdict(verdict, view.now), verdict == "compromised"
+        risk, ends = VERDICTS[verdict](view.now), verdict == "compromised"
         changed = replace(subject, risk=risk, epoch=subject.epoch + int(ends))
         target = Target(id=id, name=_name(subject), changes=differences(_seen(subject), _seen(changed)))
-        ended = (RevokeGrants(subject=id, at=view.now),) if ends else ()
+        ended: tuple[Effect, ...] = ()
+        if ends:
+            ended = (RevokeGrants(subject=id, at=view.now), _confirmed(id, view))
         return Done(changed, target, (PutSubject(changed), *ended))
 
     return await door.act(actor, RISK, decide, id)
 
 
-def _verdict(verdict: Literal["compromised", "safe", "dismissed"], now: datetime) -> AccountRisk:
-    match verdict:
-        case "compromised":
-            return AccountRisk(
-                level="high",
-                state="confirmedCompromised",
-                detail="adminConfirmedUserCompromised",
-                updated_at=now,
-            )
-        case "safe":
-            return AccountRisk(
-                level="none", state="confirmedSafe", detail="adminConfirmedAccountSafe", updated_at=now
-            )
-        case "dismissed":
-            return AccountRisk(
-                level="none", state="dismissed", detail="adminDismissedAllRiskForUser", updated_at=now
-            )
+VERDICTS = {
+    "compromised": account.confirmed_compromised,
+    "safe": account.confirmed_safe,
+    "dismissed": account.dismissed,
+}
+
+
+def _confirmed(id: str, view: View) -> Detect:
+    """What an administrator confirmed is found like anything else."""
+    found = Detection(
+        id=entropy().guid("detection"),
+        at=view.now,
+        updated_at=view.now,
+        subject=id,
+        word="adminConfirmedUserCompromised",
+        level="high",
+        state="confirmedCompromised",
+        detail="adminConfirmedUserCompromised",
+        activity="user",
+    )
+    return Detect(found, view.now + view.directory.tenant.log_retention)
 
 
 # What names and properties may be. ----------------------------------------------------------------------------------
