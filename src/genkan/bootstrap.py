@@ -24,7 +24,7 @@ from genkan.console import dev, pages, world
 from genkan.console.world import Delivery, Place
 from genkan.delivery.inbox import Inbox
 from genkan.engine import story
-from genkan.engine.transaction import Outgoing, SignInQuery
+from genkan.engine.transaction import Outgoing, Settled, SignInQuery
 from genkan.policy.model import Policy
 from genkan.service import demo
 from genkan.service.addresses import Addresses, CannotRead
@@ -339,12 +339,13 @@ class MailProvider:
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
+        self.lanes = inbox.lanes
         self.state = Delivery()
 
-    async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[int]:
+    async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[Settled]:
         if self.state.failing:
             self.state = Delivery(failing=True, refused=self.state.refused + len(outgoing))
-            return ()
+            return [Settled(id=one.id, how="again", why="told to fail") for one in outgoing]
         return await self._inbox.send(outgoing)
 
 

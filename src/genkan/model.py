@@ -322,6 +322,10 @@ class Message(Struct, frozen=True, kw_only=True):
     template: str = "code"
     code: Secret | None = None
     values: dict[str, str] = field(default_factory=dict)
+    language: str = ""
+    """What its reader speaks, where that is known (BCP 47)."""
+    correlation_id: str = ""
+    """Of the request that caused it."""
     created_at: datetime
     expires_at: datetime
 
@@ -466,6 +470,10 @@ class Client(Struct, frozen=True, kw_only=True):
     signing_algorithm: Literal["RS256", "ES256"] = "RS256"
     secrets: tuple[ClientSecret, ...] = ()
     certificates: tuple[ClientCertificate, ...] = ()
+    code_domain: str = ""
+    """The domain that alone may fill in a code from a text message, as `shop.example.com` (OTP-18)."""
+    android_hash: str = ""
+    """The hash of 11 characters by which Android hands a text message to the app (OTP-18)."""
     app_roles: tuple[str, ...] = ()
     """Application permissions of the administration API that it holds."""
     epoch: int = 0
@@ -504,6 +512,19 @@ class MethodSettings(Struct, frozen=True, kw_only=True):
     exclude_groups: tuple[str, ...] = ()
 
 
+class Brand(Struct, frozen=True, kw_only=True):
+    """How a tenant's messages look and speak."""
+
+    name: str = ""
+    """Who they are from; empty: the name of the application."""
+    colour: str = ""
+    """Of the line above an e-mail, as `#0b6e4f`; empty: none."""
+    contact: str = ""
+    """How to reach the people who run the service; one line, printed where a message asks to tell them."""
+    language: str = "en"
+    """What is spoken to people of whom nothing else is known: `en`, `de`, `es` or `fr`."""
+
+
 class Tenant(Struct, frozen=True, kw_only=True):
     """A tenant and its settings; every value has a safe default."""
 
@@ -513,6 +534,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """The first segment of its paths."""
     aliases: tuple[str, ...] = ()
     """Further names that lead here, lower case, as `dev.onmicrosoft.com`."""
+    brand: Brand = field(default_factory=Brand)
+    """How its messages look and speak."""
     enumeration: Literal["compat", "uniform"] = "compat"
     """`compat` tells whether an account exists, as the wire's clients expect; `uniform` never does (ENUM-01)."""
     security_defaults: bool = False

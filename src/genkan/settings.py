@@ -1,25 +1,166 @@
 """
-Every setting of a deployment, documented in place and read from `GENKAN_…` variables.
+Every setting of a deployment, documented in place and read from `genkan.toml` and `GENKAN_…` variables.
 
-What belongs to a tenant (lifetimes, tries, password rules) is not here but in `model.Tenant`.
+What belongs to a tenant (lifetimes, tries, password rules) is not here but in `model.Tenant`. A secret is never
+written into the settings file: it comes from a variable, or from a file of its own that the settings name.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
+
+from genkan.model import Secret
 
 
 class BadSettings(Exception):
     """A setting cannot be used. The message names it and says what it may be."""
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+# Providers: the ways out for messages. --------------------------------------------------------------
+
+
+class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every way out has."""
+
+    priority: int = 0
+    """The lowest is tried first; where two are alike, by name."""
+    timeout: int = 10
+    """Seconds to wait for one answer, 1 to 30."""
+
+
+class Smtp(Provider, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mail relay. It is the relay that signs with DKIM."""
+
+    may_be: ClassVar = {
+        "host": "the name of the relay, as its certificate has it",
+        "sender": "an address, or a name and an address: Contoso <no-reply@example.com>",
+        "security": "starttls, tls or (on this machine only) none",
+    }
+
+    host: str
+    """Name of the relay; its certificate must be for this name."""
+    port: int = 0
+    """0: 587 with `starttls`, 465 with `tls`, 25 with `none`."""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """`none` only to a relay on this machine."""
+    username: str = ""
+    """Who Genkan is to the relay; empty: no authentication."""
+    password: Secret | None = None
+    """Secret."""
+    ca_file: Path | None = None
+    """Certificates to trust in place of the system's, as a PEM file."""
+    sender: str
+    """The `From` of every message."""
+    connections: int = 4
+    """How many at most; they are kept open for a while."""
+    dkim_selector: str = ""
+    """With which the relay signs; only `genkan doctor` looks it up."""
+
+
+class SmsProvider(Provider, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every way out for text messages has."""
+
+    countries: tuple[str, ...] = ()
+    """Calling codes it is used for, as `["44", "353"]`; empty: any."""
+
+
+class Twilio(
+    SmsProvider, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="twilio", tag_field="kind"
+):
+    """Twilio Programmable Messaging."""
+
+    may_be: ClassVar = {"sender": "a number in E.164, a sender name, or a messaging service (MG…)"}
+
+    account_sid: str
+    """`AC…`."""
+    api_key_sid: str = ""
+    """`SK…`, when `secret` belongs to an API key and not to the account."""
+    secret: Secret
+    """Secret. The auth token of the account, or the secret of the API key."""
+    sender: str
+    """A number in E.164, a sender name, or a messaging service (`MG…`)."""
+    url: str = "https://api.twilio.com"
+    """Where the API is."""
+
+
+class Vonage(
+    SmsProvider, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="vonage", tag_field="kind"
+):
+    """The SMS API of Vonage."""
+
+    may_be: ClassVar = {"sender": "a number or a sender name"}
+
+    api_key: str
+    """Of the account."""
+    secret: Secret
+    """Secret. The API secret."""
+    sender: str
+    """A number or a sender name."""
+    url: str = "https://rest.nexmo.com"
+    """Where the API is."""
+
+
+class Sns(SmsProvider, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="sns", tag_field="kind"):
+    """Amazon Simple Notification Service."""
+
+    may_be: ClassVar = {"region": "a region, as eu-central-1"}
+
+    region: str
+    """As `eu-central-1`."""
+    access_key_id: str
+    """`AKIA…`."""
+    secret: Secret
+    """Secret. The secret access key."""
+    session_token: Secret | None = None
+    """Secret. Of temporary credentials."""
+    sender: str = ""
+    """A number in E.164 or a sender id; empty: what the account has."""
+    url: str = ""
+    """Where the API is; empty: the one of the region."""
+
+
+class HttpSms(
+    SmsProvider, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="http", tag_field="kind"
+):
+    """Any other provider that takes a message in one HTTP request."""
+
+    may_be: ClassVar = {"url": "an https address"}
+
+    url: str
+    """What is posted to."""
+    encoding: Literal["json", "form"] = "json"
+    """How `fields` are sent."""
+    fields: dict[str, str] = field(default_factory=lambda: {"to": "{to}", "text": "{text}"})
+    """The body: `{to}` (E.164), `{digits}` (the same without the plus), `{text}` and `{id}` are filled in."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Further headers; none of them secret."""
+    authorization: Secret | None = None
+    """Secret. The whole value of the header `Authorization`."""
+    secret_header: str = "Authorization"
+    """Another header to carry it, as `X-Api-Key`."""
+    reference: str = ""
+    """The member of a JSON answer that names the message, as `data.id`."""
+    refused: tuple[int, ...] = ()
+    """Statuses that say that this number can never be reached."""
+    idempotency_header: str = ""
+    """A header that the provider knows two equal requests by, as `Idempotency-Key`."""
+
+
+AnySms = Twilio | Vonage | Sns | HttpSms
+
+SECRETS: Final = frozenset({"password", "secret", "session_token", "authorization"})
+"""Fields that are never written into the settings file."""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One frozen value for the whole process."""
 
     host: str = "127.0.0.1"
@@ -52,6 +193,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """A file with the bearer token for that service."""
     risk_deadline: int = 300
     """Milliseconds to wait for its answer, 10 to 5000; after it the risk is unknown."""
+    email: dict[str, Smtp] = field(default_factory=dict)
+    """Mail relays by name."""
+    sms: dict[str, AnySms] = field(default_factory=dict)
+    """Providers of text messages by name."""
 
     @property
     def proxies(self) -> tuple[str, ...]:
@@ -70,7 +215,6 @@ OPTIONAL_FILES = (
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
-
 MAY_BE = {
     "host": "an address of this machine",
     "port": "a number from 0 to 65535",
@@ -87,29 +231,57 @@ MAY_BE = {
     "risk_url": "an https address (http on this machine only)",
     "risk_token_file": "a file",
     "risk_deadline": "a number from 10 to 5000",
+    "email": "tables of mail relays, each with its name: [email.relay]",
+    "sms": "tables of providers, each with its name: [sms.twilio]",
 }
 """What a setting may be, for whoever gave something else."""
+
+_NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
 
 
 def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Settings:
     """
-    Settings from the command line, then the environment, then the defaults.
+    Settings from the command line, then the environment, then the settings file, then the defaults.
+
+    The file is the one that `given["config"]` or `GENKAN_CONFIG` names. A field of a provider is a variable too:
+    `GENKAN_EMAIL_RELAY_HOST` is `host` of the relay named `relay`. A secret `GENKAN_EMAIL_RELAY_PASSWORD` may as well
+    stand in a file that `GENKAN_EMAIL_RELAY_PASSWORD_FILE`, or `password_file` in the settings file, names.
 
     Raises: `BadSettings`.
     """
-    names = {f"GENKAN_{name.upper()}": name for name in Settings.__struct_fields__}
-    values: dict[str, object] = {names[key]: value for key, value in environment.items() if key in names}
-    values |= {name: value for name, value in given.items() if value is not None}
+    config = given.get("config") or environment.get("GENKAN_CONFIG")
+    values: dict[str, Any] = _file(Path(str(config))) if config else {}
+    ways: dict[str, dict[str, dict[str, Any]]] = {
+        "email": _tables(values, "email"),
+        "sms": _tables(values, "sms"),
+    }
+    plain = set(Settings.__struct_fields__) - set(ways)
+    for variable, value in environment.items():
+        if not variable.startswith("GENKAN_"):
+            continue
+        name = variable.removeprefix("GENKAN_").lower()
+        if name in plain:
+            values[name] = value
+        elif (channel := name.partition("_")[0]) in ways:
+            provider, _, setting = name.partition("_")[2].partition("_")
+            if not provider or not setting:
+                raise BadSettings(
+                    f"The variable {variable} lacks a name: GENKAN_{channel.upper()}_NAME_FIELD."
+                )
+            ways[channel].setdefault(provider, {})[setting] = value
+    values |= {name: value for name, value in given.items() if value is not None and name != "config"}
     for name in OPTIONAL_FILES:
         if values.get(name) == "":
             del values[name]
     for name, value in values.items():
         if isinstance(value, Path):
             values[name] = str(value)
+    relays = {name: _provider("email", name, table, Smtp) for name, table in ways["email"].items()}
+    texts = {name: _provider("sms", name, table, AnySms) for name, table in ways["sms"].items()}
     try:
         settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
-        raise _bad(str(error).rpartition("$.")[2].rstrip("`")) from None
+        raise _bad(_where(error) or str(error)) from None
     for name, holds in (
         ("host", settings.host != ""),
         ("port", 0 <= settings.port <= 65535),
@@ -123,7 +295,149 @@ def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Setting
     ):
         if not holds:
             raise _bad(name)
-    return settings
+    return msgspec.structs.replace(settings, email=_in_order(relays), sms=_in_order(texts))
+
+
+def shown(settings: Settings) -> list[tuple[str, str]]:
+    """Every setting as `genkan doctor` prints it: names and values, the secrets masked."""
+    lines = [
+        (name, str(getattr(settings, name)))
+        for name in Settings.__struct_fields__
+        if name not in ("email", "sms")
+    ]
+    ways: tuple[tuple[str, Mapping[str, Provider]], ...] = (("email", settings.email), ("sms", settings.sms))
+    for channel, providers in ways:
+        for name, provider in providers.items():
+            for setting in provider.__struct_fields__:
+                value = getattr(provider, setting)
+                if value not in ("", None, (), {}):
+                    text = "(set)" if isinstance(value, Secret) else str(value)
+                    lines.append((f"{channel}.{name}.{setting}", text))
+    return lines
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings(f"The settings file {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeError) as error:
+        raise BadSettings(f"The settings file {path} is not TOML: {error}.") from None
+
+
+def _tables(values: dict[str, Any], channel: str) -> dict[str, dict[str, Any]]:
+    """Take the tables of a channel out of the settings file. No secret stands in them."""
+    tables = values.pop(channel, {})
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise _bad(channel)
+    for name, table in tables.items():
+        for setting in SECRETS & table.keys():
+            raise BadSettings(
+                f"The settings file holds a secret, {channel}.{name}.{setting}. Put it into a file that only Genkan "
+                f"can read and name that with {setting}_file, or into the variable "
+                f"GENKAN_{channel.upper()}_{name.upper()}_{setting.upper()}."
+            )
+    return {name: dict(table) for name, table in tables.items()}
+
+
+def _provider(channel: str, name: str, table: dict[str, Any], kind: Any) -> Any:
+    """
+    One way out.
+
+    Raises: `BadSettings`.
+    """
+    here = f"{channel}.{name}"
+    if not _NAME.fullmatch(name):
+        raise BadSettings(f"The name of {here} cannot be used: small letters and digits, a letter first.")
+    for setting in SECRETS:
+        if (path := table.pop(f"{setting}_file", None)) is not None:
+            try:
+                table[setting] = Path(str(path)).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "it is not text"
+                raise BadSettings(f"The secret {here}.{setting} cannot be read from {path}: {why}.") from None
+        if setting in table:
+            if not table[setting]:
+                raise BadSettings(f"The secret {here}.{setting} is empty.")
+            table[setting] = Secret(str(table[setting]))
+    for listed in ("countries", "refused"):
+        if isinstance(table.get(listed), str):
+            table[listed] = [part for part in re.split(r"[\s,]+", table[listed]) if part]
+    try:
+        provider: Provider = msgspec.convert(table, kind, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise BadSettings(f"The settings of {here} cannot be used: {_said(error)}.") from None
+    for setting, holds, may_be in _rules(provider):
+        if not holds:
+            raise BadSettings(f"The setting {here}.{setting} cannot be used: it may be {may_be}.")
+    return provider
+
+
+def _rules(provider: Provider) -> list[tuple[str, bool, str]]:
+    """What types cannot say: field, whether it holds, what it may be."""
+    rules = [("timeout", 1 <= provider.timeout <= 30, "a number from 1 to 30")]
+    if isinstance(provider, Smtp):
+        here = provider.host in LOOPBACK
+        rules += [
+            ("host", provider.host != "", provider.may_be["host"]),
+            ("port", 0 <= provider.port <= 65535, "a number from 0 to 65535"),
+            ("security", provider.security != "none" or here, provider.may_be["security"]),
+            ("sender", _MAILBOX.fullmatch(provider.sender) is not None, provider.may_be["sender"]),
+            (
+                "username",
+                (provider.username == "") == (provider.password is None),
+                "given with a password, or neither",
+            ),
+            ("connections", 1 <= provider.connections <= 64, "a number from 1 to 64"),
+        ]
+    if isinstance(provider, SmsProvider):
+        codes = all(code.isascii() and code.isdigit() and len(code) <= 4 for code in provider.countries)
+        rules.append(("countries", codes, "calling codes without the plus, as 44"))
+    url = getattr(provider, "url", "")
+    if url:
+        rules.append(("url", _URL.fullmatch(url) is not None, "an https address (http on this machine only)"))
+    if isinstance(provider, HttpSms):
+        texts = (
+            *provider.headers,
+            *provider.headers.values(),
+            provider.idempotency_header,
+            provider.secret_header,
+        )
+        rules.append(
+            ("headers", not any(c in t for t in texts for c in "\r\n\0"), "names and values of one line")
+        )
+    if isinstance(provider, Sns):
+        rules.append(
+            ("region", re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", provider.region) is not None, "as eu-central-1")
+        )
+    return rules
+
+
+_MAILBOX = re.compile(r"(?:[^<>\r\n\0\"]{1,64} <)?[^\s<>@\"]{1,64}@[A-Za-z0-9.-]{1,255}(?:(?<=.)>)?")
+_URL = re.compile(r"https://[^\s@]+|http://(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?(?:/\S*)?")
+
+
+def _in_order(providers: dict[str, Any]) -> dict[str, Any]:
+    """In the order in which they are tried."""
+    return dict(sorted(providers.items(), key=lambda named: (named[1].priority, named[0])))
+
+
+def _where(error: msgspec.ValidationError) -> str:
+    """The field that an error is about."""
+    found = re.search(r"`\$\.(\w+)|unknown field `(\w+)`", str(error))
+    return (found[1] or found[2]) if found else ""
+
+
+def _said(error: msgspec.ValidationError) -> str:
+    """An error of a provider's table, in words."""
+    said = str(error)
+    if found := re.search(r"missing required field `(\w+)`", said):
+        return f"{found[1]} is missing"
+    if found := re.search(r"unknown field `(\w+)`", said):
+        return f"there is no setting {found[1]}"
+    if "kind" in said:
+        return "kind may be twilio, vonage, sns or http"
+    return f"{_where(error) or 'a value'} is not what it may be"
 
 
 def _are_networks(texts: tuple[str, ...]) -> bool:
@@ -144,7 +458,8 @@ _SAFE_URL = re.compile(r"https://[^\s@]+|http://(?:localhost|127\.0\.0\.1|\[::1\
 
 
 def _bad(name: str) -> BadSettings:
-    return BadSettings(f"The setting GENKAN_{name.upper()} cannot be used: it may be {MAY_BE[name]}.")
+    may_be = f"it may be {MAY_BE[name]}" if name in MAY_BE else "there is no such setting"
+    return BadSettings(f"The setting GENKAN_{name.upper()} cannot be used: {may_be}.")
 
 
 def _path(kind: type, value: object) -> object:

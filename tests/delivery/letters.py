@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from genkan.delivery.inbox import Inbox
+from genkan.delivery.messages import render
+from genkan.delivery.providers import Parcel
 from genkan.engine.transaction import Outgoing
-from genkan.model import Channel, Message, Secret
+from genkan.model import Brand, Channel, Message, Secret
 
 NOW = datetime(2026, 3, 4, 9, 12, 45, tzinfo=UTC)
 
@@ -45,6 +47,19 @@ def a_message(
 def a_delivery(message: Message | None = None, **changes: Any) -> Outgoing:
     """An outbox row that was leased for the first time."""
     return Outgoing(id=next(_ids), message=message or a_message(**changes), attempts=1)
+
+
+def a_parcel(message: Message, **changes: Any) -> Parcel:
+    """A message on its way to a provider."""
+    brand = changes.pop("brand", Brand())
+    parcel: dict[str, Any] = {
+        "message": message,
+        "said": render(message, brand),
+        "brand": brand,
+        "within": 5.0,
+        "lasts": 300.0,
+    }
+    return Parcel(**{**parcel, **changes})
 
 
 @contextmanager

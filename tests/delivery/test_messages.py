@@ -100,7 +100,7 @@ def test_every_text_message_fits_one_part_of_gsm_7_and_holds_no_link(purpose: st
 
 
 def test_every_notice_by_text_message_fits_one_part() -> None:
-    texts = [words.label for words in messages.NOTICES.values()]
+    texts = [words.label for words in messages.language("en").notices.values()]
 
     assert all(set(text) <= GSM_7 and len(text) <= 160 for text in texts)
 
@@ -114,7 +114,7 @@ def test_an_email_with_a_code_says_the_code_how_long_it_lasts_and_what_to_do_if_
 ) -> None:
     rendered = render(a_message(purpose))
 
-    words = messages.CODES[purpose]
+    words = messages.language("en").codes[purpose]
     assert rendered.subject == words.subject
     for body in (rendered.text, html.unescape(rendered.html or "")):
         assert "12345678" in body

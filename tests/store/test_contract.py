@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from genkan.engine.messages import (
 from genkan.engine.transaction import Change, Conflict, DetectionQuery, Loaded, Needs, StoreUnavailable
 from genkan.model import (
     Attribute,
+    Channel,
     Client,
     ClientSecret,
     Identifier,
@@ -54,6 +56,7 @@ from tests.store.worlds import (
     a_record,
     a_subject,
     an_email,
+    ended,
     everything,
     fails_once_more,
     guid,
@@ -533,7 +536,7 @@ def test_a_message_that_was_sent_is_forgotten(place: Place) -> None:
             await store.run(Needs(), writes(Deliver(a_message()), Deliver(a_message())))
             leased = await store.lease(10)
 
-            await store.settle([row.id for row in leased], [])
+            await store.settle(ended("sent", *leased))
             clock.move(outbox.LEASE)
 
             assert list(await store.lease(10)) == []
@@ -549,7 +552,7 @@ def test_a_message_that_failed_comes_back_after_a_growing_wait(place: Place) -> 
             [row] = await store.lease(10)
             waits = []
             for attempt in range(2, 8):
-                await store.settle([], [row.id])
+                await store.settle(ended("again", row))
                 failed_at = clock.now
                 while not (back := await store.lease(10)):
                     clock.move(timedelta(milliseconds=50))
@@ -589,9 +592,100 @@ def test_a_message_whose_next_attempt_would_come_too_late_is_dropped_at_once(pla
             clock.move(timedelta(minutes=5) - timedelta(milliseconds=100))
             [row] = await store.lease(10)
 
-            await store.settle([], [row.id])
+            await store.settle(ended("again", row))
 
             assert place.execute(store, "SELECT count(*) FROM outbox") == [(0,)]
+
+    asyncio.run(story())
+
+
+@pytest.mark.proves("OTP-21")
+def test_the_end_of_a_message_is_audited_without_the_address_or_the_code(place: Place) -> None:
+    async def story() -> None:
+        clock = Clock()
+        gone, lost, refused, unclear, unsaid = (
+            replace(a_message(), correlation_id="c0", purpose="mfa") for _ in range(5)
+        )
+        async with opened(place, clock) as store:
+            await store.run(Needs(), writes(*map(Deliver, (gone, lost, refused, unclear, unsaid))))
+            rows = await store.lease(10)
+            await store.settle(ended("sent", rows[0], provider="relay", reference="queued-1"))
+            await store.settle(ended("refused", rows[2], provider="relay", why="no such mailbox"))
+            await store.settle(ended("unclear", rows[3], provider="relay", why="it fell silent"))
+            await store.settle(ended("sent", rows[4]))
+            clock.move(timedelta(minutes=5))
+            assert list(await store.lease(10)) == []
+
+            told = [row.record for row in await store.trail("c0")]
+
+            assert [(r.action, r.detail["message"]) for r in told] == [
+                ("message:sent", gone.id),
+                ("message:refused", refused.id),
+                ("message:unclear", unclear.id),
+                ("message:late", lost.id),
+            ]
+            assert told[0].detail == {
+                "message": gone.id,
+                "channel": "email",
+                "purpose": "mfa",
+                "attempts": 1,
+                "provider": "relay",
+                "reference": "queued-1",
+            }
+            assert not re.search(f"{gone.to}|{gone.code and gone.code.text}", str(told))
+
+    asyncio.run(story())
+
+
+def test_a_message_whose_attempt_never_ended_comes_back_as_doubtful(place: Place) -> None:
+    async def story() -> None:
+        clock = Clock()
+        async with opened(place, clock) as store:
+            await store.run(Needs(), writes(Deliver(a_message())))
+            [first] = await store.lease(10)
+            clock.move(outbox.LEASE)
+            [after_its_lease] = await store.lease(10)
+            await store.settle(ended("again", after_its_lease))
+            clock.move(timedelta(seconds=5))
+            [after_a_failure] = await store.lease(10)
+            await store.give_back_leases()
+            [after_a_crash] = await store.lease(10)
+
+            assert [first.doubtful, after_a_failure.doubtful] == [False, False]
+            assert [after_its_lease.doubtful, after_a_crash.doubtful] == [True, True]
+
+    asyncio.run(story())
+
+
+def test_a_provider_that_asks_for_time_gets_it(place: Place) -> None:
+    async def story() -> None:
+        clock = Clock()
+        async with opened(place, clock) as store:
+            await store.run(Needs(), writes(Deliver(a_message())))
+            await store.settle(ended("again", *await store.lease(10), wait=timedelta(seconds=90)))
+
+            clock.move(timedelta(seconds=89))
+            before = await store.lease(10)
+            clock.move(timedelta(seconds=1))
+
+            assert list(before) == []
+            assert len(await store.lease(10)) == 1
+
+    asyncio.run(story())
+
+
+def test_each_channel_is_leased_by_itself(place: Place) -> None:
+    async def story() -> None:
+        mails = [a_message() for _ in range(3)]
+        text = replace(a_message(to="+447812345678"), channel=Channel.SMS)
+        async with opened(place) as store:
+            await store.run(Needs(), writes(*map(Deliver, (*mails, text))))
+
+            texts = await store.lease(10, Channel.SMS)
+            rest = await store.lease(10, Channel.EMAIL)
+
+            assert [row.message for row in texts] == [text]
+            assert [row.message for row in rest] == mails
 
     asyncio.run(story())
 
@@ -619,7 +713,7 @@ def test_the_id_of_a_message_is_never_used_again(place: Place) -> None:
                 await store.run(Needs(), writes(Deliver(a_message())))
                 [row] = await store.lease(10)
                 ids.append(row.id)
-                await store.settle([row.id], [])
+                await store.settle(ended("sent", row))
                 await store.wipe()
 
         assert len(set(ids)) == 3

@@ -408,7 +408,7 @@ def test_a_damaged_message_is_dropped_audited_and_holds_up_no_other(place: Sqlit
 
             assert [outgoing.message for outgoing in leased] == [messages[0], messages[2]]
             assert list(again) == []
-            assert audited.record.action == "outbox:unreadable"
+            assert audited.record.action == "message:unreadable"
             assert audited.record.detail == {"message": messages[1].id, "row": row}
 
     asyncio.run(story())

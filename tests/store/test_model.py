@@ -48,6 +48,7 @@ from tests.store.worlds import (
     a_record,
     a_subject,
     an_email,
+    ended,
 )
 
 T = TypeVar("T")
@@ -257,7 +258,7 @@ class StoreAndModel(RuleBasedStateMachine):
 
     @rule(leased=consumes(leases))
     def settle(self, leased: Any) -> None:
-        self.do(self.store.settle, [row.id for row in leased], [])
+        self.do(self.store.settle, ended("sent", *leased))
         for row in leased:
             self.outbox.pop(row.message.id, None)
             self.leased.discard(row.message.id)

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from genkan.engine.flow import AwaitingProof, Flow, Offers
 from genkan.engine.messages import Count, Deliver, Effect, PutAuthenticator, PutGrant, PutSubject, Record
-from genkan.engine.transaction import Change, Decide, Loaded
+from genkan.engine.transaction import Change, Decide, Loaded, Outgoing, Settled
 from genkan.model import (
     Authenticator,
     Challenge,
@@ -225,3 +225,8 @@ def everything() -> tuple[Flow, Subject, tuple[Effect, ...]]:
         Deliver(a_message()),
     )
     return a_flow(subject), subject, effects
+
+
+def ended(how: Literal["sent", "unclear", "refused", "again"], *rows: Outgoing, **said: Any) -> list[Settled]:
+    """What became of leased rows."""
+    return [Settled(id=row.id, how=how, **said) for row in rows]

@@ -25,7 +25,7 @@ from genkan.bootstrap import Clock, TenantRuntime
 from genkan.engine import budgets
 from genkan.engine.flow import AwaitingProof, read_bookmark
 from genkan.engine.messages import Count, PutSubject
-from genkan.engine.transaction import Needs, Outgoing
+from genkan.engine.transaction import Lane, Needs, Outgoing, Settled
 from genkan.model import Kind
 from genkan.risk import rate
 from genkan.service import demo
@@ -481,11 +481,13 @@ class HeldUp:
         self.asked = 0
         self.sent: list[Outgoing] = []
 
-    async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[int]:
+    lanes = (Lane(),)
+
+    async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[Settled]:
         self.asked += 1
         await self.opened.wait()
         self.sent += outgoing
-        return [row.id for row in outgoing]
+        return [Settled(id=row.id, how="sent") for row in outgoing]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from genkan.delivery.messages import Unrenderable, render
-from genkan.engine.transaction import Outgoing
+from genkan.engine.transaction import Lane, Outgoing, Settled
 from genkan.model import Channel, Message
 from genkan.telemetry import log
 
@@ -102,9 +102,11 @@ class Inbox:
         self._listeners: set[_Listener] = set()
         self._closed = False
 
-    async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[int]:
+    lanes: Final = (Lane(),)
+
+    async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[Settled]:
         """
-        Keep all; the ids of those that are safe in the file. One that was kept before is not kept twice.
+        Keep all. One that was kept before is not kept twice, so a doubtful one is sent as any other.
 
         A message that cannot be rendered holds up no other; with a broken file none is handed over. Both are logged
         without a word of what is in them.
@@ -112,7 +114,8 @@ class Inbox:
         kept, arrived = await self._in_thread(self._keep, outgoing)
         for listener in self._listeners:
             listener.hear(arrived)
-        return kept
+        safe = frozenset(kept)
+        return [Settled(id=one.id, how="sent" if one.id in safe else "again") for one in outgoing]
 
     def messages(
         self,

@@ -1,24 +1,29 @@
 """
 Say in words what a message is to tell: subject, text and HTML of an e-mail, the text of a text message.
 
-Knows no channel and no clock. The words are fixed and chosen by what the message is for. Of what the engine hands
-along only two values are ever printed, `app` (the application's name, set by an administrator) and `method` (a masked
-address); both are cut to plain text first. Nothing a person typed is printed, and no message carries a link.
-Source: security-requirements MSG-01 (header values), MSG-02 (templates), MSG-03 (user text), MSG-04 (text messages).
+Knows no channel and no clock. The words are fixed, in one file for each language, and chosen by what the message is
+for. Of what the engine hands along only a few values are ever printed: `app` (the application's name, set by an
+administrator), `method` (a masked address), and in a text message the lines by which a browser or Android hands the
+code to the right app. All are cut to plain text first. Nothing a person typed is printed, and no message carries a
+link.
+Source: security-requirements MSG-01 (header values), MSG-02 (templates), MSG-03 (user text), MSG-04 (text messages),
+OTP-18; wicg.github.io/sms-one-time-codes (the origin's line), Android SMS Retriever (the app's hash).
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
 from datetime import datetime
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, field
 
-from genkan.model import Channel, Message
+from genkan.model import Brand, Channel, Message
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -39,126 +44,109 @@ class Rendered(Struct, frozen=True, kw_only=True):
     html: str | None
 
 
-class Words(Struct, frozen=True):
+class Words(Struct, frozen=True, forbid_unknown_fields=True):
     """What a message of one purpose says."""
 
     subject: str
     """The subject of the e-mail. It never holds the code: relays log subjects (LOG-01)."""
     purpose: str
-    """Ends the sentence “Use this code to …”; of a notice, the whole sentence."""
+    """What the code is for, as a part of `Language.use`; of a notice, the whole sentence."""
     otherwise: str
     """What to do if it was not you."""
-    label: str = ""
-    """Ends the sentence “12345678 is your code to …” of a text message; of a notice, its whole text."""
-    if_it_was: str = "If it was you, there is nothing to do."
+    label: str
+    """What the code is for, as a part of `Language.sms`; of a notice, its whole text message."""
+    if_it_was: str = ""
     """Ends a notice by e-mail."""
 
 
-CODES: Final = {
-    "sign_in": Words(
-        "Your sign-in code",
-        "sign in",
-        "If you are not signing in right now, ignore this message. Nobody gets in without the code.",
-        "sign in",
-    ),
-    "sign_up": Words(
-        "Your sign-up code",
-        "create your account",
-        "If you did not ask for an account, ignore this message. None is created without the code.",
-        "sign up",
-    ),
-    "reset_password": Words(
-        "Your code to reset the password",
-        "choose a new password",
-        "If you did not ask for this, ignore this message. Your password stays as it is without the code.",
-        "reset your password",
-    ),
-    "mfa": Words(
-        "Your verification code",
-        "finish signing in",
-        "If you are not signing in right now, somebody else has passed the first check of your account. "
-        "Keep the code to yourself, and change the password of your account or your mailbox.",
-        "finish signing in",
-    ),
-    "enrol": Words(
-        "Your code to confirm this address",
-        "confirm that this address is yours",
-        "If you did not ask for this, ignore this message. Nothing is added to any account without the code.",
-        "confirm this number",
-    ),
-    "emergency": Words(
-        "Your code to protect your account",
-        "protect your account",
-        "If you did not report a problem with your account, keep the code to yourself: somebody else asked for it.",
-        "protect your account",
-    ),
-}
-"""By `Message.purpose`."""
+class Language(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that is said in one language. What stands in braces is filled in."""
 
-NOTICES: Final = {
-    "method_added": Words(
-        "A new way to sign in was added to your account",
-        "A new way to prove that it is you was added to your account.",
-        "If this was not you, somebody else can use your account. Tell the people who run the service now, and change "
-        "the password of your account or your mailbox.",
-        "A new way to sign in was added to your account. Was it not you? Tell the people who run the service now.",
-    ),
-    "password_changed": Words(
-        "Your password was changed",
-        "The password of your account was changed.",
-        "If this was not you, reset your password now and tell the people who run the service.",
-        "The password of your account was changed. Was it not you? Reset your password now.",
-    ),
-    "second_factor_failed": Words(
-        "Somebody could not finish signing in to your account",
-        "Somebody passed the first check of your account, but gave wrong codes for the second one.",
-        "If this was not you, somebody else may know your password or read your mail. Change your password now.",
-        "Wrong codes were given to finish signing in to your account. Was it not you? Change your password now.",
-    ),
-    "account_exists": Words(
-        "You already have an account",
-        "Somebody asked for a new account with this address. It has one already, so none was created.",
-        "If this was not you, ignore this message. Nothing was changed, and nobody was told that there is an account.",
-        "Somebody asked for a new account with your number, which has one already. Was it not you? "
-        "Ignore this message.",
-        "If it was you, sign in instead.",
-    ),
-    "notice": Words(
-        "The security settings of your account have changed",
-        "The security settings of your account have changed.",
-        "If this was not you, somebody else can use your account. Tell the people who run the service now.",
-        "The security settings of your account have changed. Was it not you? Tell the people who run the service now.",
-    ),
-}
-"""By `Message.template`. An unknown one is told as `notice`: better in general words than not at all."""
+    minute: str
+    minutes: str
+    moment: str
+    months: tuple[str, ...]
+    subject: str
+    use: str
+    valid: str
+    careful: str
+    not_you: str
+    application: str
+    method: str
+    time: str
+    contact: str
+    sms: str
+    codes: dict[str, Words] = field(default_factory=dict)
+    """By `Message.purpose`."""
+    notices: dict[str, Words] = field(default_factory=dict)
+    """By `Message.template`. An unknown one is told as `notice`: better in general words than not at all."""
 
 
-def render(message: Message, *, with_html: bool = True) -> Rendered:
+LANGUAGES: Final = ("en", "de", "es", "fr")
+"""Those there are; the first is spoken where none other is known."""
+
+
+@cache
+def language(name: str) -> Language:
+    """A language of `LANGUAGES`."""
+    text = (files("genkan.delivery") / "languages" / f"{name}.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), Language)
+
+
+def spoken(*wanted: str) -> str:
+    """The first of these (BCP 47 tags, as `de-CH`) that there are words for."""
+    primary = (tag.partition("-")[0].lower() for tag in wanted)
+    return next((name for name in primary if name in LANGUAGES), LANGUAGES[0])
+
+
+def render(message: Message, brand: Brand = Brand(), *, with_html: bool = True) -> Rendered:  # noqa: B008
     """
     The message in words.
 
     Raises: `Unrenderable` for a purpose without words, or a code that is missing or is not letters and digits.
     Source: MSG-02 … MSG-04.
     """
-    if message.purpose == "notice":
-        kind, words = "notice", NOTICES.get(message.template, NOTICES["notice"])
-        method = _plain(message.values.get("method", ""))
-        values: dict[str, Any] = {"at": _moment(message.created_at), "method": method}
-    else:
-        kind, words = "code", _words(message)
-        values = {"code": _code(message), "minutes": _minutes(message)}
+    tongue = spoken(message.language, brand.language)
+    said = language(tongue)
+    app = _plain(brand.name) or _plain(message.values.get("app", ""))
+    is_notice = message.purpose == "notice"
+    words = said.notices.get(message.template, said.notices["notice"]) if is_notice else _words(message, said)
+    code = "" if is_notice else _code(message)
+    minutes = _minutes(message, said)
     if message.channel is Channel.SMS:
-        text = _template(f"{kind}.sms.j2").render(words=words.label, **values)
-        return Rendered(subject=None, text=text, html=None)
-    app = _plain(message.values.get("app", ""))
-    subject = f"{words.subject} for {app}" if app and kind == "code" else words.subject
-    values |= {
+        if is_notice:
+            return Rendered(subject=None, text=words.label, html=None)
+        text = _filled(said.sms, code=code, label=words.label, minutes=minutes)
+        return Rendered(subject=None, text=text + _lines_for_apps(message, code), html=None)
+    subject = (
+        _filled(said.subject, subject=words.subject, app=app) if app and not is_notice else words.subject
+    )
+    contact = _plain(brand.contact, is_contact=True)
+    values: dict[str, Any] = {
+        "language": tongue,
         "app": app,
         "subject": subject,
-        "purpose": words.purpose,
         "otherwise": words.otherwise,
-        "if_it_was": words.if_it_was,
+        "not_you": said.not_you,
+        "contact": _filled(said.contact, contact=contact) if contact else "",
+        "colour": brand.colour if _COLOUR.fullmatch(brand.colour) else "",
     }
+    if is_notice:
+        told = (
+            (said.application, app),
+            (said.method, _plain(message.values.get("method", ""))),
+            (said.time, _moment(message.created_at, said)),
+        )
+        facts = [(name, value) for name, value in told if value]
+        values |= {"purpose": words.purpose, "facts": facts, "if_it_was": words.if_it_was}
+    else:
+        values |= {
+            "code": code,
+            "use": _filled(said.use, purpose=words.purpose),
+            "valid": _filled(said.valid, minutes=minutes),
+            "careful": said.careful,
+        }
+    kind = "notice" if is_notice else "code"
     return Rendered(
         subject=subject,
         text=_template(f"{kind}.txt.j2").render(values),
@@ -166,9 +154,14 @@ def render(message: Message, *, with_html: bool = True) -> Rendered:
     )
 
 
-def _words(message: Message) -> Words:
+def _filled(sentence: str, **values: str) -> str:
+    """A sentence of ours with what belongs into its braces. What is filled in is not looked at again."""
+    return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], sentence)
+
+
+def _words(message: Message, said: Language) -> Words:
     """What a code of this purpose is for."""
-    words = CODES.get(message.purpose)
+    words = said.codes.get(message.purpose)
     if words is None:
         raise Unrenderable(f"no words for the purpose {message.purpose!r}")
     return words
@@ -182,31 +175,44 @@ def _code(message: Message) -> str:
     return code
 
 
-def _minutes(message: Message) -> str:
+def _lines_for_apps(message: Message, code: str) -> str:
+    """
+    The lines that machines read: Android's hash of the app, and last the origin that alone may fill the code in.
+
+    A value that is not of its form is left out: it would spoil the message for everybody.
+    """
+    lines = ""
+    app_hash, domain = message.values.get("android_hash", ""), message.values.get("code_domain", "")
+    if _APP_HASH.fullmatch(app_hash):
+        lines += f"\n{app_hash}"
+    if _DOMAIN.fullmatch(domain):
+        lines += f"\n\n@{domain} #{code}"
+    return lines
+
+
+_APP_HASH: Final = re.compile(r"[A-Za-z0-9+/]{11}")
+_DOMAIN: Final = re.compile(
+    r"(?=.{1,80}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+"
+)
+_COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def _minutes(message: Message, said: Language) -> str:
     """How long the code lasts, as `5 minutes`; rounded down, so that it never promises too much."""
     minutes = max(1, int((message.expires_at - message.created_at).total_seconds() // 60))
-    return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return said.minute if minutes == 1 else _filled(said.minutes, count=str(minutes))
 
 
-def _moment(at: datetime) -> str:
+def _moment(at: datetime, said: Language) -> str:
     """A time for a person, as `4 March 2026, 09:12 UTC`."""
-    return f"{at.day} {_MONTHS[at.month - 1]} {at:%Y, %H:%M} UTC"
+    parts = {
+        "day": str(at.day),
+        "month": said.months[at.month - 1],
+        "year": str(at.year),
+        "time": f"{at:%H:%M}",
+    }
+    return _filled(said.moment, **parts)
 
-
-_MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
 
 _LINK = re.compile(
     r"""\S*(?: :// | \bwww\. )\S*                          # an address with its scheme, or a web host
@@ -218,17 +224,19 @@ _LINK = re.compile(
 
 
 @lru_cache(maxsize=256)
-def _plain(value: str) -> str:
+def _plain(value: str, *, is_contact: bool = False) -> str:
     """
     A value as one short line of plain text: no control or invisible characters, nothing that becomes a link.
 
-    Also drops the marks of an encoded word, so that it can stand in a header (MSG-01, MSG-03).
+    Also drops the marks of an encoded word, so that it can stand in a header (MSG-01, MSG-03). How to reach the
+    operator may be an address: an administrator wrote it, and it is what a worried owner needs.
     """
     if not value:
         return ""
     folded = unicodedata.normalize("NFKC", value[: 4 * LONGEST_VALUE])
     visible = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in folded)
-    unlinked = _LINK.sub(" ", visible.replace("=?", " ").replace("?=", " "))
+    unmarked = visible.replace("=?", " ").replace("?=", " ")
+    unlinked = unmarked if is_contact else _LINK.sub(" ", unmarked)
     return " ".join(unlinked.split())[:LONGEST_VALUE].rstrip()
 
 

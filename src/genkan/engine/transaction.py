@@ -7,14 +7,14 @@ Values only, so that the two rooms need not see each other. Knows nothing of dat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import Literal, TypeVar
 
 from msgspec import Struct, field
 
 from genkan.engine.flow import Flow
 from genkan.engine.messages import Detection, Directory, Effect, Record, SignIn
-from genkan.model import Authenticator, Grant, Message, Subject
+from genkan.model import Authenticator, Channel, Grant, Message, Subject
 from genkan.risk.footprint import NOTHING, Footprint
 
 T = TypeVar("T")
@@ -86,6 +86,38 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     message: Message
     attempts: int
     """Which attempt this is, counting from 1."""
+    doubtful: bool = False
+    """An earlier attempt never came to an end that is known: a process died, or its lease ran out."""
+
+
+class Settled(Struct, frozen=True, kw_only=True):
+    """What became of a leased outbox row."""
+
+    id: int
+    how: Literal["sent", "unclear", "refused", "again"]
+    """
+    `sent`: somebody else answers for it now. `unclear`: perhaps it was, and to repeat it might make it two.
+    `refused`: nobody will ever take it. `again`: certainly not sent, so it is due again after a wait.
+    """
+    provider: str = ""
+    """Who said so, by the name of the setting; empty for the development inbox."""
+    reference: str = ""
+    """What the provider calls it."""
+    why: str = ""
+    """In the operator's words; never an address, a number or a code (LOG-01)."""
+    wait: timedelta | None = None
+    """How long at least before the next attempt, where the provider said so."""
+
+
+class Lane(Struct, frozen=True, kw_only=True):
+    """A share of the outbox that is sent beside the others: what is stuck in one holds up none of them."""
+
+    channel: Channel | None = None
+    """Whose messages; None: everybody's."""
+    at_once: int = 1
+    """How many calls of `send` may be under way."""
+    batch: int = 100
+    """How many messages go into one call."""
 
 
 class SignInQuery(Struct, frozen=True, kw_only=True):

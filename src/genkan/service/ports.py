@@ -12,8 +12,18 @@ from typing import Literal, Protocol, TypeVar
 
 from genkan.engine.messages import Directory, Signals, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
-from genkan.engine.transaction import Audited, Change, Decide, Loaded, Needs, Outgoing, SignInQuery
-from genkan.model import Authenticator, Group, Risk, Secret, Subject
+from genkan.engine.transaction import (
+    Audited,
+    Change,
+    Decide,
+    Lane,
+    Loaded,
+    Needs,
+    Outgoing,
+    Settled,
+    SignInQuery,
+)
+from genkan.model import Authenticator, Channel, Group, Risk, Secret, Subject
 
 T = TypeVar("T")
 
@@ -35,12 +45,12 @@ class Store(Protocol):
         """One consistent read, for what must be known before a slow wait."""
         ...
 
-    async def lease(self, limit: int) -> Sequence[Outgoing]:
+    async def lease(self, limit: int, channel: Channel | None = None) -> Sequence[Outgoing]:
         """Take up to `limit` outbox rows that are due, each to one worker; expired ones are dropped unsent (TIM-01)."""
         ...
 
-    async def settle(self, sent: Sequence[int], failed: Sequence[int]) -> None:
-        """Forget the rows that were sent; give the failed ones back, due after a growing wait."""
+    async def settle(self, settled: Sequence[Settled]) -> None:
+        """Forget the rows that came to an end; give the others back, due after a growing wait."""
         ...
 
     async def sweep(self) -> int:
@@ -148,8 +158,15 @@ class AdminStore(Store, Protocol):
 
 
 class Sender(Protocol):
-    """A way out for messages."""
+    """
+    A way out for messages: the development inbox, real providers, later a webhook.
 
-    async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[int]:
-        """Send all; return the ids that were handed over. Sending one twice must be harmless (`Outgoing.id`)."""
+    It alone knows whether a message may be sent again when nobody can say what became of it (`Outgoing.doubtful`).
+    """
+
+    @property
+    def lanes(self) -> Sequence[Lane]: ...
+
+    async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[Settled]:
+        """Send all; say of each what became of it. Never raises for what a message or a provider did."""
         ...

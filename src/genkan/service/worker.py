@@ -1,8 +1,9 @@
 """
 Background work of one tenant: hand over what waits in the outbox, and from time to time its chores.
 
-Knows no provider and no protocol. A row is leased, sent and settled; a crash in between sends it again, which the
-sender makes harmless.
+Knows no provider and no protocol. A row is leased, sent and settled, in as many lanes as the sender has: a lane that is
+stuck slows no other, and nobody who signs in waits for any of them. A row is leased only when there is room to send it
+at once, so after a crash only what was really under way is in doubt.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from genkan.engine.transaction import StoreUnavailable
+from genkan.engine.transaction import Lane, Outgoing, Settled, StoreUnavailable
 from genkan.service.ports import Sender, Store
 from genkan.telemetry import log
 
-BATCH = 100
 IDLE = timedelta(seconds=5)
-"""How long the worker sleeps when nobody wakes it: rows whose wait is over are found then."""
+"""How long a lane sleeps at most when nobody wakes it: rows whose wait is over are found then."""
+SOON = timedelta(seconds=1)
+"""The same while something was to be sent again: the shortest wait of the outbox."""
 CHORES_EVERY = timedelta(minutes=10)
+GRACE = timedelta(seconds=5)
+"""What is under way when the worker is stopped may take so long to end; then it is in doubt."""
 
 
 class Worker:
@@ -30,33 +34,56 @@ class Worker:
     ) -> None:
         self._chores = (store.sweep, *chores)
         self._store = store
-        self._sender = sender
-        self._due = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._lanes = [_Lane(store, sender, lane) for lane in sender.lanes]
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(lane.run()) for lane in self._lanes]
+        self._tasks.append(loop.create_task(self._do_chores()))
 
     def wake(self) -> None:
-        self._due.set()
+        for lane in self._lanes:
+            lane.due.set()
 
     async def stop(self) -> None:
-        """Finish nothing: whatever is leased is sent again after its lease."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        """Take up nothing more, and let what is under way end if it does so soon."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(lane.finish() for lane in self._lanes))
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        chores_at = loop.time()
+    async def _do_chores(self) -> None:
         while True:
+            for chore in self._chores:
+                try:
+                    await chore()
+                except StoreUnavailable:
+                    log.warning("worker.store_unavailable")
+                except Exception:  # noqa: BLE001 - whatever broke, the worker goes on
+                    log.exception("worker.fault")
+            await asyncio.sleep(CHORES_EVERY.total_seconds())
+
+
+class _Lane:
+    """One share of the outbox."""
+
+    def __init__(self, store: Store, sender: Sender, lane: Lane) -> None:
+        self._store = store
+        self._sender = sender
+        self._lane = lane
+        self.due = asyncio.Event()
+        self._sending: dict[asyncio.Task[None], frozenset[int]] = {}
+        """What is under way, and the rows it is about."""
+        self._again = False
+        self._full = False
+        """There may be more than there was room for."""
+
+    async def run(self) -> None:
+        while True:
+            self.due.clear()
             try:
-                if loop.time() >= chores_at:
-                    chores_at = loop.time() + CHORES_EVERY.total_seconds()
-                    for chore in self._chores:
-                        await chore()
-                while await self._hand_over():
+                while await self._take():
                     pass
             except StoreUnavailable:
                 log.warning("worker.store_unavailable")
@@ -64,15 +91,57 @@ class Worker:
                 log.exception("worker.fault")
             # Not `wait_for`: before Python 3.12 it may lose the cancellation of whoever waits, who then never stops.
             with suppress(TimeoutError):
-                async with asyncio.timeout(IDLE.total_seconds()):
-                    await self._due.wait()
-            self._due.clear()
+                async with asyncio.timeout((SOON if self._again else IDLE).total_seconds()):
+                    await self.due.wait()
+            self._again = False
 
-    async def _hand_over(self) -> bool:
-        """Send one batch; True while there may be more."""
-        leased = await self._store.lease(BATCH)
-        if not leased:
+    async def finish(self) -> None:
+        """Wait a little for what is under way; what does not end is given up."""
+        if self._sending:
+            _, late = await asyncio.wait(self._sending, timeout=GRACE.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _take(self) -> bool:
+        """Begin to send as much as there is room for; True when there may be more, and room for it."""
+        room = self._lane.at_once - len(self._sending)
+        if room <= 0:
+            self._full = True
             return False
-        sent = set(await self._sender.send(leased))
-        await self._store.settle(tuple(sent), tuple(row.id for row in leased if row.id not in sent))
-        return len(leased) == BATCH
+        size = self._lane.batch
+        leased = await self._store.lease(room * size, self._lane.channel)
+        # Where the clock has leapt past a lease, a row may come again that is still under way here.
+        under_way = frozenset().union(*self._sending.values())
+        rows = [row for row in leased if row.id not in under_way]
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            task = asyncio.get_running_loop().create_task(self._send(batch))
+            self._sending[task] = frozenset(row.id for row in batch)
+            task.add_done_callback(self._ended)
+        self._full = len(leased) == room * size
+        return self._full
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._sending[task]
+        if self._full:
+            self.due.set()
+
+    async def _send(self, batch: Sequence[Outgoing]) -> None:
+        try:
+            settled = await self._sender.send(batch)
+            self._again |= any(one.how == "again" for one in settled)
+            await self._settle(settled)
+        except Exception:  # noqa: BLE001 - its lease runs out, and then it is in doubt
+            log.exception("worker.fault")
+
+    async def _settle(self, settled: Sequence[Settled]) -> None:
+        """Write down what became of them, however long the store cannot: it is known only here."""
+        wait = SOON
+        while True:
+            try:
+                return await self._store.settle(settled)
+            except StoreUnavailable:
+                log.warning("worker.store_unavailable")
+                await asyncio.sleep(wait.total_seconds())
+                wait = min(2 * wait, IDLE)

@@ -1,7 +1,7 @@
 """
-The rules of the outbox: who may send a row, for how long, and when it is tried again.
+The rules of the outbox: who may send a row, for how long, when it is tried again, and what is told of its end.
 
-Knows no driver and no channel. Source: TIM-01, F-04, F-20.
+Knows no driver and no provider. Source: TIM-01, OTP-21, F-04, F-05, F-20.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from genkan.engine.messages import Record
-from genkan.engine.transaction import Outgoing
-from genkan.model import Message
+from genkan.engine.transaction import Outgoing, Settled
+from genkan.model import Channel, Message
 from genkan.store import sql
 from genkan.store.sealing import SealBroken, Sealer
 
@@ -23,63 +23,102 @@ LEASE = timedelta(seconds=60)
 FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(minutes=1)
 """Between attempts: doubled each time, up to this. A code lives five minutes; a longer wait would lose it."""
+LONGEST_SHARE = 200
+"""What lives longer may wait longer: up to this fraction of what is left of its life."""
 
 _message = msgspec.json.Decoder(Message).decode
 
 
 def lease(
-    execute: sql.Execute, limit: int, now: datetime, sealer: Sealer, linked: Callable[[sql.Row], sql.Row]
+    execute: sql.Execute,
+    limit: int,
+    now: datetime,
+    sealer: Sealer,
+    audit: Callable[[Record], None],
+    channel: Channel | None = None,
 ) -> list[Outgoing]:
     """
-    Return up to `limit` rows that are due, each leased to the caller. Those past their end are dropped unsent.
+    Return up to `limit` rows that are due, each leased to the caller; of one channel, if one is named.
 
-    A row that does not open is dropped too, and audited: it would come back for ever. `linked` makes an audit row
-    one of the chain.
+    Those past their end are dropped unsent, and so is a row that does not open, which would come back for ever; both
+    are audited. A row whose earlier lease was never settled is given out as doubtful.
     """
     leased: list[Outgoing] = []
     moment = sql.to_milliseconds(now)
     until = sql.to_milliseconds(now + LEASE)
+    way = channel.value if channel else ""
     while len(leased) < limit:
         wanted = limit - len(leased)
-        rows = execute(sql.DUE, (moment, moment, wanted)).fetchall()
-        for row, attempts, end, name, body in rows:
-            if end <= moment:
-                execute(sql.DROP, (row,))
-                continue
+        rows = execute(sql.DUE, (moment, moment, way, way, wanted)).fetchall()
+        for row, attempts, end, leased_until, name, body in rows:
             try:
                 message = _message(sealer.open(sql.OUTBOX_BODY, name, body))
             except SealBroken:
                 execute(sql.DROP, (row,))
-                lost = Record(action="outbox:unreadable", detail={"message": name, "row": row})
-                execute(sql.INSERT_AUDIT.text, linked(sql.audit_row(lost, now)))
+                audit(Record(action="message:unreadable", detail={"message": name, "row": row}))
+                continue
+            if end <= moment:
+                execute(sql.DROP, (row,))
+                audit(_ended("late", message, attempts))
                 continue
             execute(sql.LEASE, (until, row))
-            leased.append(Outgoing(id=row, message=message, attempts=attempts + 1))
+            leased.append(Outgoing(id=row, message=message, attempts=attempts + 1, doubtful=leased_until > 0))
         if len(rows) < wanted:
             break
     return leased
 
 
-def settle(execute: sql.Execute, sent: Sequence[int], failed: Sequence[int], now: datetime) -> None:
-    """Forget the rows that were sent. The failed ones are due again after a wait, or dropped when that is too late."""
-    for row in sent:
-        execute(sql.DROP, (row,))
-    for row in failed:
-        if found := execute(sql.ATTEMPTS, (row,)).fetchone():
-            attempts, end = found
-            due = sql.to_milliseconds(now + wait(row, attempts))
+def settle(
+    execute: sql.Execute,
+    settled: Sequence[Settled],
+    now: datetime,
+    sealer: Sealer,
+    audit: Callable[[Record], None],
+) -> None:
+    """
+    Forget the rows that came to an end. Others are due again after a wait, or dropped when that is too late.
+
+    A row's end is audited where a provider has said something, and always when the message was not sent.
+    """
+    for one in settled:
+        found = execute(sql.LEASED, (one.id,)).fetchone()
+        if found is None:
+            continue
+        attempts, end, name, body = found
+        how: str = one.how
+        if how == "again":
+            left = sql.from_milliseconds(end) - now
+            due = sql.to_milliseconds(now + max(wait(one.id, attempts, left), one.wait or timedelta()))
             if due < end:
-                execute(sql.GIVE_BACK, (due, row))
-            else:
-                execute(sql.DROP, (row,))
+                execute(sql.GIVE_BACK, (due, one.id))
+                continue
+            how = "late"
+        execute(sql.DROP, (one.id,))
+        if one.provider or how != "sent":
+            message = _message(sealer.open(sql.OUTBOX_BODY, name, body))
+            audit(_ended(how, message, attempts, one))
 
 
-def wait(row: int, attempts: int) -> timedelta:
+def wait(row: int, attempts: int, left: timedelta) -> timedelta:
     """
     Return how long to wait after so many attempts: doubled each time, and spread by a quarter either way.
 
     The spread follows from the row and the attempt, so that rows which failed together do not return together.
     """
-    span = min(FIRST_WAIT * 2.0 ** min(attempts - 1, 16), LONGEST_WAIT)
+    span = min(FIRST_WAIT * 2.0 ** min(attempts - 1, 16), max(LONGEST_WAIT, left / LONGEST_SHARE))
     spread = (row * 2654435761 + attempts * 40503) % 1000  # Knuth's multiplicative hash.
     return span * (750 + spread // 2) / 1000
+
+
+def _ended(how: str, message: Message, attempts: int, one: Settled | None = None) -> Record:
+    """What became of a message, for the operator alone (OTP-21). No address and no code is in it."""
+    detail = {
+        "message": message.id,
+        "channel": message.channel.value,
+        "purpose": message.purpose,
+        "attempts": attempts,
+    }
+    if one is not None:
+        said = {"provider": one.provider, "reference": one.reference, "why": one.why}
+        detail |= {name: value for name, value in said.items() if value}
+    return Record(action=f"message:{how}", correlation_id=message.correlation_id, detail=detail)

@@ -160,7 +160,8 @@ REPLACE_BUCKET = Statement(
     " ON CONFLICT (name) DO UPDATE SET history = excluded.history, keep_until = excluded.keep_until"
 )
 INSERT_OUTBOX = Statement(
-    "INSERT INTO outbox (due_at, leased_until, attempts, expires_at, message, body) VALUES (?, 0, 0, ?, ?, ?)",
+    "INSERT INTO outbox (due_at, leased_until, attempts, expires_at, message, channel, body)"
+    " VALUES (?, 0, 0, ?, ?, ?, ?)",
     appends=True,
 )
 INSERT_AUDIT = Statement(
@@ -212,13 +213,13 @@ TOUCH = Statement(
 # Everything else. ----------------------------------------------------------------------------------------------------
 
 DUE = """
-SELECT id, attempts, expires_at, message, body FROM outbox
- WHERE due_at <= ? AND leased_until <= ? ORDER BY due_at, id LIMIT ?
+SELECT id, attempts, expires_at, leased_until, message, body FROM outbox
+ WHERE due_at <= ? AND leased_until <= ? AND (? = '' OR channel IN (?, '')) ORDER BY due_at, id LIMIT ?
 """
 LEASE = "UPDATE outbox SET leased_until = ?, attempts = attempts + 1 WHERE id = ?"
 GIVE_BACK = "UPDATE outbox SET leased_until = 0, due_at = ? WHERE id = ?"
-GIVE_ALL_BACK = "UPDATE outbox SET leased_until = 0 WHERE leased_until > 0"
-ATTEMPTS = "SELECT attempts, expires_at FROM outbox WHERE id = ?"
+GIVE_ALL_BACK = "UPDATE outbox SET leased_until = 1 WHERE leased_until > 0"
+LEASED = "SELECT attempts, expires_at, message, body FROM outbox WHERE id = ?"
 DROP = "DELETE FROM outbox WHERE id = ?"
 
 SWEEPS = (
@@ -566,7 +567,7 @@ def _put_grant(grant: Grant) -> Write:
 
 def _outbox_row(message: Message, now: datetime, sealer: Sealer) -> Row:
     body = sealer.seal(OUTBOX_BODY, message.id, encode(message))
-    return to_milliseconds(now), to_milliseconds(message.expires_at), message.id, body
+    return to_milliseconds(now), to_milliseconds(message.expires_at), message.id, message.channel.value, body
 
 
 def audit_row(record: Record, now: datetime) -> Row:

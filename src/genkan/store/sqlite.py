@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from genkan.engine.messages import Detection, Directory, Document, SignIn
+from genkan.engine.messages import Detection, Directory, Document, Record, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import (
     Audited,
@@ -27,10 +27,11 @@ from genkan.engine.transaction import (
     Loaded,
     Needs,
     Outgoing,
+    Settled,
     SignInQuery,
     StoreUnavailable,
 )
-from genkan.model import Group, Subject
+from genkan.model import Channel, Group, Subject
 from genkan.store import chain, documents, outbox, people, sql
 from genkan.store.batch import Batches
 from genkan.store.chain import Chain, Chained
@@ -332,20 +333,26 @@ class SqliteStore(SqliteReader):
         """
         return await self._batches.submit(self._administer, decide)
 
-    async def lease(self, limit: int) -> Sequence[Outgoing]:
+    async def lease(self, limit: int, channel: Channel | None = None) -> Sequence[Outgoing]:
         """Take up to `limit` outbox rows that are due; nobody else is given them while the lease lasts."""
         return await self._work(
-            lambda execute: outbox.lease(execute, limit, self._now, self._sealer, self._chain.linked)
+            lambda execute: outbox.lease(
+                execute, limit, self._now, self._sealer, self._auditing(execute), channel
+            )
         )
 
-    async def settle(self, sent: Sequence[int], failed: Sequence[int]) -> None:
-        """Forget the rows that were sent; give the failed ones back, due after a growing wait."""
-        if sent or failed:
-            await self._work(lambda execute: outbox.settle(execute, sent, failed, self._now))
+    async def settle(self, settled: Sequence[Settled]) -> None:
+        """Forget the rows that came to an end; give the others back, due after a growing wait."""
+        if settled:
+            await self._work(
+                lambda execute: outbox.settle(
+                    execute, settled, self._now, self._sealer, self._auditing(execute)
+                )
+            )
 
     async def give_back_leases(self) -> None:
         """
-        Make due what was leased, at the start of a process: who leased it before is gone.
+        Make due what was leased, at the start of a process: who leased it before is gone, and it is doubtful.
 
         One process owns the file, so nobody is sending it; to wait for the lease's end would cost a code a fifth of
         its life.
@@ -481,6 +488,14 @@ class SqliteStore(SqliteReader):
             return result
 
         return await self._batches.submit(do)
+
+    def _auditing(self, execute: sql.Execute) -> Callable[[Record], None]:
+        """How work beside a step writes an audit row: as the next one of the chain."""
+
+        def audit(record: Record) -> None:
+            execute(sql.INSERT_AUDIT.text, self._chain.linked(sql.audit_row(record, self._now)))
+
+        return audit
 
     def _sweep(self, execute: sql.Execute, text: str) -> int:
         return execute(text, (sql.to_milliseconds(self._now), SWEPT_AT_ONCE)).rowcount
