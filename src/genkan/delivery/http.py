@@ -80,7 +80,7 @@ class Api:
             is_sent |= event.endswith("send_request_headers.started")
 
         # The library closes what it has opened when its own time is up, but not when it is stopped in a handshake.
-        connect = min(self._timeout, 0.9 * parcel.within)
+        connect = min(self._timeout, parcel.within / 2)
         sent = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "genkan", **headers}
         parcel.tell(f">>> POST {url}")
         for name, value in headers.items():

@@ -194,7 +194,9 @@ def send(
             to=target.value,
             purpose=said_purpose(flow, part),
             code=Secret(code),
-            values={"app": client.name},
+            values={"app": client.name, **(_lines_for_apps(client) if by_sms else {})},
+            language=steps.language(facts),
+            correlation_id=flow.correlation_id,
             created_at=facts.now,
             expires_at=challenge.expires_at,
         )
@@ -205,6 +207,12 @@ def send(
     return steps.go(
         flow, event, facts, AwaitingProof(part=part, challenge=challenge), reply, *effects, sent=kind
     )
+
+
+def _lines_for_apps(client: Client) -> dict[str, str]:
+    """What lets a browser or Android hand a code from a text message to this app alone (OTP-18)."""
+    lines = {"code_domain": client.code_domain, "android_hash": client.android_hash}
+    return {name: value for name, value in lines.items() if value}
 
 
 def label(flow: Flow, part: Part, target: Identifier) -> str:

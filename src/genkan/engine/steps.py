@@ -183,10 +183,18 @@ def notice(to: Identifier, facts: Facts, client: Client, template: str, **values
             purpose="notice",
             template=template,
             values={"app": client.name, **values},
+            language=language(facts),
+            correlation_id=facts.signals.correlation_id,
             created_at=facts.now,
             expires_at=facts.now + NOTICE_LIFETIME,
         )
     )
+
+
+def language(facts: Facts) -> str:
+    """What the person speaks, where the account says so."""
+    spoken = facts.subject.attributes.get("preferredLanguage") if facts.subject else None
+    return spoken if isinstance(spoken, str) else ""
 
 
 def _is_reachable(identifier: Identifier, facts: Facts) -> bool:
