@@ -7,6 +7,7 @@ messages, which is the inbox.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import time
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -42,6 +44,9 @@ from genkan.store.sqlite import InUse, SqliteReader, SqliteStore
 from genkan.telemetry import configure
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
 from genkan.wire.http import App, Page, TenantEdge, listen, serve
+
+if TYPE_CHECKING:
+    from genkan.delivery.doctor import Finding
 
 
 class Clock:
@@ -487,6 +492,24 @@ class Development:
     async def stories(self, correlation_id: str) -> Sequence[story.Story]:
         entries = await self._store.sign_ins(SignInQuery(correlation_id=correlation_id))
         return story.tell(entries, await self._store.trail(correlation_id), self._store.directory())
+
+
+def examine_delivery(
+    settings: Settings, to: str | None, only: str | None, say: Callable[[Finding], None]
+) -> bool:
+    """
+    See whether messages can leave; with `to`, by sending one. True when all is well.
+
+    Raises: `BadSettings`.
+    """
+    from genkan.delivery import doctor
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    if to is None:
+        return asyncio.run(doctor.examine(settings, clock, say))
+    return asyncio.run(doctor.send_test(settings, clock, to, only, say))
 
 
 def run_development(settings: Settings, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ import click
 from genkan import __version__
 from genkan.cli.common import CONTEXT
 from genkan.cli.dev import dev
+from genkan.cli.doctor import doctor
 from genkan.cli.explain import explain
 from genkan.cli.policy import policy
 from genkan.cli.user import user
@@ -29,5 +30,5 @@ def main() -> None:
     """
 
 
-for _command in (dev, explain, policy, user):
+for _command in (dev, doctor, explain, policy, user):
     main.add_command(_command)

@@ -105,6 +105,18 @@ class SmtpRelay:
             self._give_back(client, talk.is_clean)
         return result
 
+    async def reach(self, within: float, tell: Tell) -> str:
+        """Connect, encrypt and authenticate, and send nothing; why it cannot be done, or the empty text."""
+        client: aiosmtplib.SMTP | None = None
+        try:
+            async with asyncio.timeout(within):
+                client = await self._connected(_Talk(self._settings.timeout, tell))
+        except (aiosmtplib.SMTPException, OSError, ssl.SSLError, ValueError) as fault:
+            return _why(fault)
+        finally:
+            self._give_back(client, is_clean=True)
+        return ""
+
     async def close(self) -> None:
         for idle in self._idle:
             idle.client.close()
