@@ -366,7 +366,7 @@ class Development:
         self._admin_secret = base64.urlsafe_b64encode(secret).decode().rstrip("=")
         self._clock = Clock()
         self._store = SqliteStore.open(folder / f"{demo.TENANT}.db", demo.TENANT_ID, keys, self._clock.now)
-        self._inbox = Inbox(folder / "inbox.db")
+        self._inbox = Inbox(folder / "inbox.db", lambda: self._store.directory().tenant.brand)
         self._mail = MailProvider(self._inbox)
         self._place = Place()
         self._hashing = Hashing(settings.hashing_workers)

@@ -30,6 +30,8 @@ class BadSettings(Exception):
 class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every way out has."""
 
+    may_be: ClassVar[dict[str, str]] = {}
+
     priority: int = 0
     """The lowest is tried first; where two are alike, by name."""
     timeout: int = 10
@@ -39,7 +41,7 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Smtp(Provider, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A mail relay. It is the relay that signs with DKIM."""
 
-    may_be: ClassVar = {
+    may_be: ClassVar[dict[str, str]] = {
         "host": "the name of the relay, as its certificate has it",
         "sender": "an address, or a name and an address: Contoso <no-reply@example.com>",
         "security": "starttls, tls or (on this machine only) none",
@@ -77,7 +79,9 @@ class Twilio(
 ):
     """Twilio Programmable Messaging."""
 
-    may_be: ClassVar = {"sender": "a number in E.164, a sender name, or a messaging service (MG…)"}
+    may_be: ClassVar[dict[str, str]] = {
+        "sender": "a number in E.164, a sender name, or a messaging service (MG…)"
+    }
 
     account_sid: str
     """`AC…`."""
@@ -96,7 +100,7 @@ class Vonage(
 ):
     """The SMS API of Vonage."""
 
-    may_be: ClassVar = {"sender": "a number or a sender name"}
+    may_be: ClassVar[dict[str, str]] = {"sender": "a number or a sender name"}
 
     api_key: str
     """Of the account."""
@@ -111,7 +115,7 @@ class Vonage(
 class Sns(SmsProvider, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="sns", tag_field="kind"):
     """Amazon Simple Notification Service."""
 
-    may_be: ClassVar = {"region": "a region, as eu-central-1"}
+    may_be: ClassVar[dict[str, str]] = {"region": "a region, as eu-central-1"}
 
     region: str
     """As `eu-central-1`."""
@@ -132,7 +136,7 @@ class HttpSms(
 ):
     """Any other provider that takes a message in one HTTP request."""
 
-    may_be: ClassVar = {"url": "an https address"}
+    may_be: ClassVar[dict[str, str]] = {"url": "an https address"}
 
     url: str
     """What is posted to."""
@@ -376,10 +380,14 @@ def _provider(channel: str, name: str, table: dict[str, Any], kind: Any) -> Any:
 def _rules(provider: Provider) -> list[tuple[str, bool, str]]:
     """What types cannot say: field, whether it holds, what it may be."""
     rules = [("timeout", 1 <= provider.timeout <= 30, "a number from 1 to 30")]
+    needed = [known.name for known in msgspec.structs.fields(provider) if known.required]
+    rules += [
+        (name, getattr(provider, name) != "", provider.may_be.get(name, "anything but empty"))
+        for name in needed
+    ]
     if isinstance(provider, Smtp):
         here = provider.host in LOOPBACK
         rules += [
-            ("host", provider.host != "", provider.may_be["host"]),
             ("port", 0 <= provider.port <= 65535, "a number from 0 to 65535"),
             ("security", provider.security != "none" or here, provider.may_be["security"]),
             ("sender", _MAILBOX.fullmatch(provider.sender) is not None, provider.may_be["sender"]),

@@ -209,12 +209,12 @@ def test_owners_hear_of_every_change_to_how_they_sign_in(tmp_path: Path) -> None
             told = [(m.message.template, m.message.to) for m in await at.store.lease(100)]
             assert told == [
                 ("method_added", "ada@example.com"),
-                ("notice", "ada@example.com"),
-                ("notice", number.value),
+                ("method_changed", "ada@example.com"),
+                ("method_changed", number.value),
                 ("password_changed", "ada@example.com"),
                 ("password_changed", other.value),
-                ("notice", "ada@example.com"),
-                ("notice", other.value),
+                ("method_removed", "ada@example.com"),
+                ("method_removed", other.value),
             ]
 
     asyncio.run(story())

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from genkan.delivery.messages import Unrenderable, render
 from genkan.engine.transaction import Lane, Outgoing, Settled
-from genkan.model import Channel, Message
+from genkan.model import Brand, Channel, Message
 from genkan.telemetry import log
 
 KEPT: Final = 10_000
@@ -93,8 +93,9 @@ class _Listener:
 class Inbox:
     """Keeps messages for whoever asks. A `Sender` (`service/ports.py`)."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, or make it readable by its owner alone."""
+    def __init__(self, path: Path, brand: Callable[[], Brand] = Brand) -> None:
+        """Open the file, or make it readable by its owner alone. `brand` is how messages look and speak."""
+        self._brand = brand
         path.touch(mode=0o600, exist_ok=True)
         self._writing = _open(path)
         self._reading = _open(path)
@@ -146,12 +147,12 @@ class Inbox:
             values.append(query.lower())
         statement = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
         rows = self._reading.execute(statement, (*values, KEPT if limit is None else limit))
-        return [_message(row) for row in rows]
+        return [_message(row, self._brand()) for row in rows]
 
     def find(self, id: str) -> InboxMessage | None:
         """One message."""
         row = self._reading.execute(f"{_SELECT} WHERE id = ?", (id,)).fetchone()
-        return None if row is None else _message(row)
+        return None if row is None else _message(row, self._brand())
 
     async def wait(
         self,
@@ -205,7 +206,7 @@ class Inbox:
         for one in outgoing:
             message = one.message
             try:
-                said = render(message, with_html=False)
+                said = render(message, self._brand(), with_html=False)
             except Unrenderable as why:
                 log.error("inbox.not_rendered", extra={"message_id": message.id, "why": str(why)})
                 continue
@@ -236,7 +237,7 @@ class Inbox:
                 ).fetchall()
                 for row in rows:
                     seen = row[0]
-                    yield _message(row)
+                    yield _message(row, self._brand())
                 if not rows:
                     await listener.news.wait()
 
@@ -298,11 +299,11 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         raise
 
 
-def _message(row: tuple[int, str, bytes]) -> InboxMessage:
+def _message(row: tuple[int, str, bytes], brand: Brand) -> InboxMessage:
     """A row as the message it is."""
     _, id_, body = row
     message = _decode(body)
-    said = render(message)
+    said = render(message, brand)
     return InboxMessage(
         id=id_,
         channel=message.channel,

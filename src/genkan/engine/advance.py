@@ -73,7 +73,9 @@ from genkan.engine.plan import NOTHING_DEMANDED, enrolments, judge, may_enrol, p
 from genkan.engine.renew import renew
 from genkan.factors import otp
 from genkan.factors.interface import Right
-from genkan.model import Attempt, Authenticator, Challenge, Client, Evidence, Kind, Purpose, Reason
+from genkan.model import Attempt, Authenticator, Challenge, Client, Evidence, Kind, Purpose, Reason, RiskLevel
+from genkan.policy.model import Decision
+from genkan.risk import rate
 from genkan.tokens import grants
 from genkan.tokens.claims import assurance
 
@@ -97,6 +99,10 @@ PARTS: dict[Part, Literal["first", "second", "verified"]] = {
     "enrol": "second",
 }
 """The role that a right proof plays, by the part of the flow that it was asked in."""
+
+
+DANGEROUS: frozenset[RiskLevel] = frozenset({"low", "medium", "high"})
+"""Risks that were seen; the others say that there is none, or that nobody looked."""
 
 
 def advance(flow: Flow | None, event: Event, facts: Facts) -> Step:
@@ -404,7 +410,26 @@ def _right(
         return sign_up.further(flow, event, client, facts, *effects)
     if part == "enrol":
         return enrol.enrolled(flow, event, challenge, client, facts, *effects)
-    return planned(flow, event, judge(flow, client, facts), facts, *effects)
+    decision = judge(flow, client, facts)
+    told = _tell_of_refusal(flow, decision, client, facts)
+    return planned(flow, event, decision, facts, *effects, *told)
+
+
+def _tell_of_refusal(flow: Flow, decision: Decision, client: Client, facts: Facts) -> list[Effect]:
+    """Tell the owner, now and then, when somebody who could prove a factor was refused because it looked dangerous."""
+    subject = facts.subject
+    if subject is None or decision.outcome not in ("block", "deny"):
+        return []
+    if not {facts.risk.level, subject.risk.level} & DANGEROUS:
+        return []
+    bucket = rate.refusals_told(subject.id)
+    history = rate.spend(facts.histories[bucket], rate.REFUSALS_TOLD, facts.now)
+    if history is None:
+        return []
+    return [
+        Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, rate.REFUSALS_TOLD)),
+        *steps.notices(subject, facts, client, "sign_in_refused"),
+    ]
 
 
 def _set_password(flow: Flow, event: SetPassword, client: Client, facts: Facts) -> Step:

@@ -65,6 +65,8 @@ def limits(event: Event, loaded: Loaded, signals: Signals, key: bytes) -> Iterat
     match event, flow.stage:
         case Prove(), AwaitingProof(challenge=challenge):
             yield from budgets.names(flow, challenge, signals, tenant)
+            if flow.subject is not None:
+                yield rate.refusals_told(flow.subject)
             if challenge.kind is Kind.PASSWORD:
                 yield rate.one_password(event.text.text, key)
         case SetPassword(), AwaitingNewPassword() if flow.subject is not None:

@@ -200,6 +200,10 @@ How often a client network is told whether a name can be signed up, either answe
 Bucket: `new_names`.
 """
 
+REFUSALS_TOLD = Limit("refused sign-ins that an owner is told of", ((1, _HOUR), (3, _DAY)))
+"""Notices of attempts that were refused as dangerous, per subject: a thief shall not flood the owner. Bucket:
+`refusals_told`."""
+
 SMS_TO_NUMBER = Limit("SMS to a number", ((3, 10 * _MINUTE), (5, _HOUR), (10, _DAY)))
 """Per number (MSG-07, conditional-access 13.2). Bucket: `sms_to_number`."""
 
@@ -347,6 +351,11 @@ def unknown_names(network: str) -> str:
 def new_names(network: str) -> str:
     """Names that a client network wanted to sign up."""
     return f"new/network/{_hidden(network)}"
+
+
+def refusals_told(subject: str) -> str:
+    """Notices to a person of sign-ins that were refused as dangerous."""
+    return f"told/refused/{_hidden(subject)}"
 
 
 def sms_to_number(number: Identifier) -> str:

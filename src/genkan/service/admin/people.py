@@ -368,7 +368,7 @@ async def change_method(
             return missing("authentication method", METHOD_KINDS[kind])
         changed = replace(method, target=target)
         old = identifiers.mask(method.target) if method.target else None
-        told = notices(view, subject, draw, "notice")
+        told = notices(view, subject, draw, "method_changed", method=identifiers.mask(target))
         changes = ((METHOD_KINDS[kind], old, identifiers.mask(target)),)
         return Done(
             changed, Target(id=id, name=_name(subject), changes=changes), (PutAuthenticator(changed), *told)
@@ -388,7 +388,7 @@ async def remove_method(door: Door, actor: Actor, id: str, kind: Kind) -> Authen
             return missing("authentication method", METHOD_KINDS[kind])
         gone = replace(method, state="tombstoned")
         old = identifiers.mask(method.target) if method.target else None
-        told = notices(view, subject, draw, "notice")
+        told = notices(view, subject, draw, "method_removed", method=old or "")
         changes = ((METHOD_KINDS[kind], old, None),)
         return Done(
             gone, Target(id=id, name=_name(subject), changes=changes), (PutAuthenticator(gone), *told)
