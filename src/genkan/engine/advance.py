@@ -44,6 +44,7 @@ from genkan.engine.messages import (
     Checked,
     Choose,
     Confirm,
+    Count,
     Deliver,
     Effect,
     Enrol,
@@ -420,7 +421,7 @@ def _tell_of_refusal(flow: Flow, decision: Decision, client: Client, facts: Fact
     subject = facts.subject
     if subject is None or decision.outcome not in ("block", "deny"):
         return []
-    if not {facts.risk.level, subject.risk.level} & DANGEROUS:
+    if not {suspicion.seen(flow, facts).level, subject.risk.level} & DANGEROUS:
         return []
     bucket = rate.refusals_told(subject.id)
     history = rate.spend(facts.histories[bucket], rate.REFUSALS_TOLD, facts.now)
