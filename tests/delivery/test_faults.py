@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -318,7 +319,7 @@ async def test_a_process_that_is_killed_while_it_sends_sends_nothing_twice_and_l
         plain = relay._say
 
         async def slowly(writer: asyncio.StreamWriter, word: str, reply: str) -> bool:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
             return await plain(writer, word, reply)
 
         relay._say = slowly  # type: ignore[method-assign]
@@ -341,7 +342,8 @@ async def test_a_process_that_is_killed_while_it_sends_sends_nothing_twice_and_l
                 assert await process.stdout.readline() == b"done\n"
             else:
                 await asyncio.sleep(life)
-                process.send_signal(signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGKILL)
             await process.wait()
 
         office = Office(SqlitePlace(tmp_path), Clock(), _nobody())
