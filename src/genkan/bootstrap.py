@@ -42,7 +42,11 @@ from genkan.settings import LOOPBACK, Settings
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
 from genkan.store.sqlite import InUse, SqliteReader, SqliteStore
 from genkan.telemetry import configure
+from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
+from genkan.wire.graph.answers import Pages
+from genkan.wire.graph.api import Tenancy
+from genkan.wire.graph.tokens import Endpoint
 from genkan.wire.http import App, Page, TenantEdge, listen, serve
 
 if TYPE_CHECKING:
@@ -152,16 +156,18 @@ class TenantRuntime:
         self._clock = clock
         self._ring = KeyRing()
         self.worker: Worker | None = None
+        issuer = Issuer(
+            base_url=base_url,
+            directory=store.directory,
+            ring=self.ring,
+            pairwise_key=keys.of(KeyPurpose.PAIRWISE, tenant_id),
+        )
+        self.door = Door(store=store, hashing=hashing, on_deliver=self.wake, now=clock.now)
         self.conduct = Conductor(
             store=store,
             directory=store.directory,
             hashing=hashing,
-            issuer=Issuer(
-                base_url=base_url,
-                directory=store.directory,
-                ring=self.ring,
-                pairwise_key=keys.of(KeyPurpose.PAIRWISE, tenant_id),
-            ),
+            issuer=issuer,
             keys=FlowKeys(
                 handle=keys.of(KeyPurpose.HANDLES, tenant_id),
                 code=keys.of(KeyPurpose.CODES, tenant_id),
@@ -178,6 +184,13 @@ class TenantRuntime:
             base_url=base_url,
             locate=locate or around.addresses.locate,
             listed=around.addresses.listed,
+            administration=Tenancy(
+                door=self.door,
+                ring=self.ring,
+                base_url=base_url,
+                pages=Pages(keys.of(KeyPurpose.PAGES, tenant_id)),
+            ),
+            client_tokens=Endpoint(door=self.door, issuer=issuer, base_url=base_url),
         )
 
     def ring(self) -> KeyRing:
@@ -195,7 +208,7 @@ class TenantRuntime:
     async def _rotate_keys(self) -> None:
         """Publish the next key where one is due, long before it signs (KEY-03)."""
         now, tenant = self._clock.now(), self.store.directory().tenant
-        longest = max(tenant.access_token_lifetime, tenant.id_token_lifetime)
+        longest = max(tenant.access_token_lifetime, tenant.id_token_lifetime, CLIENT_TOKEN_LIFETIME)
         algorithms: tuple[Algorithm, ...] = ("RS256", "ES256")
         for algorithm in algorithms:
             activates_at = self._ring.next_activation(algorithm, now)
@@ -241,6 +254,17 @@ async def looking_into(folder: Path, tenant: str | None) -> AsyncIterator[tuple[
     finally:
         for reader, _ in readers:
             await reader.close()
+
+
+async def tenants(folder: Path) -> AsyncIterator[model.Tenant]:
+    """
+    The tenants of a folder, by the names of their databases.
+
+    Raises: `CannotOpen`.
+    """
+    async for reader, _ in _readers(folder):
+        yield reader.directory().tenant
+        await reader.close()
 
 
 async def _readers(folder: Path) -> AsyncIterator[tuple[SqliteReader, Clock]]:
@@ -290,7 +314,7 @@ async def administering(folder: Path, tenant: str | None) -> AsyncIterator[Offic
         ) from None
     hashing = Hashing()
     try:
-        door = Door(store=store, hashing=hashing, on_deliver=lambda: None)
+        door = Door(store=store, hashing=hashing, on_deliver=lambda: None, now=clock.now)
         yield Office(door, store, clock, keys.of(KeyPurpose.IMPORTS, id))
     finally:
         hashing.close()

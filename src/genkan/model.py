@@ -556,6 +556,12 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """The same in all; 0 switches the limit off (THR-02)."""
     wrong_guesses_of_one_password: int = 20
     """How often one and the same wrong password may be tried in an hour; 0 switches the limit off (THR-05)."""
+    custom_attributes: tuple[Attribute, ...] = ()
+    """What people may have beside the usual properties; each is called `extension_…`."""
+    admin_requests: int = 3000
+    """Requests of one administration client in ten seconds; 0 switches the limit off."""
+    lenient_queries: bool = False
+    """The administration API takes advanced queries without the parameters that Graph wants with them (3.4)."""
     code_length: int = 8
     """Digits of a code, 6 at least (OTP-01)."""
     code_lifetime: timedelta = timedelta(minutes=5)

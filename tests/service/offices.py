@@ -31,7 +31,7 @@ class Office:
         self.store = store
         self.clock = clock
         self.delivered = 0
-        self.door = Door(store=store, hashing=hashing, on_deliver=self._deliver)
+        self.door = Door(store=store, hashing=hashing, on_deliver=self._deliver, now=clock)
 
     def _deliver(self) -> None:
         self.delivered += 1

@@ -51,7 +51,7 @@ def test_nothing_is_empty_or_null() -> None:
 def test_features_that_do_not_exist_are_not_named() -> None:
     found = document()
 
-    assert found["grant_types_supported"] == ["refresh_token"]
+    assert found["grant_types_supported"] == ["refresh_token", "client_credentials"]
     assert found["genkan_native_auth"] == {"v1": True}
     for name in (
         "authorization_challenge_endpoint",

@@ -11,11 +11,17 @@ from __future__ import annotations
 import click
 
 from genkan import __version__
+from genkan.cli.app import app
 from genkan.cli.common import CONTEXT
+from genkan.cli.completion import completion
 from genkan.cli.dev import dev
 from genkan.cli.doctor import doctor
 from genkan.cli.explain import explain
+from genkan.cli.group import group
+from genkan.cli.keys import keys
+from genkan.cli.logs import logs
 from genkan.cli.policy import policy
+from genkan.cli.tenant import tenant
 from genkan.cli.user import user
 
 
@@ -30,5 +36,5 @@ def main() -> None:
     """
 
 
-for _command in (dev, doctor, explain, policy, user):
+for _command in (dev, doctor, tenant, app, user, group, policy, keys, logs, explain, completion):
     main.add_command(_command)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +23,9 @@ T = TypeVar("T")
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """For every command: `@click.command(context_settings=CONTEXT)`."""
 
+
+SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+"""What the letters of a span stand for."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -102,6 +107,19 @@ def done(
             "Somebody has this address, username or id already." if is_name else answer.text
         )
     return answer
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """A time: `7d` ago, or a date."""
+    if span := re.fullmatch(r"(\d{1,5})([mhdw])", text):
+        return now - timedelta(**{SPANS[span[2]]: int(span[1])})
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.ClickException(
+            f"{text} is no time: write 12h, 7d or 4w for so long ago, or a date as 2026-11-01."
+        ) from None
+    return given if given.tzinfo else given.replace(tzinfo=now.tzinfo)
 
 
 @contextmanager

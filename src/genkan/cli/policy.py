@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from genkan.cli.common import CONTEXT, as_json, deployment, one_sentence
+from genkan.cli.common import CONTEXT, as_json, deployment, moment, one_sentence
 
 if TYPE_CHECKING:
     from genkan.engine.impact import Affected, Impact
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from genkan.policy.model import Policy
     from genkan.service.inquiry import Outlook
 
-SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 RISKS = click.Choice(["none", "low", "medium", "high", "hidden"])
 
 
@@ -223,7 +221,7 @@ def impact(
             before, after = inquiry.compared(directory.policies, draft)
             if off:
                 before, after = after, tuple(p for p in after if p.id != draft.id)
-            start, end = _moment(since, clock.now()), _moment(until, clock.now()) if until else clock.now()
+            start, end = moment(since, clock.now()), moment(until, clock.now()) if until else clock.now()
             client = _named("app", app, directory.clients, "name").id if app else None
             query = SignInQuery(since=start, until=end, client=client)
             with _counting(as_json) as counted:
@@ -342,19 +340,6 @@ def _named(kind: str, text: str, things: Mapping[str, Thing], *members: str) -> 
     known = "\n".join(f"  {id}  {getattr(thing, members[0])}" for id, thing in things.items()) or "  none"
     many = f"There is no {kind}" if not found else f"There are several {kind}s called"
     raise click.ClickException(f"{many} {text}. There are:\n{known}")
-
-
-def _moment(text: str, now: datetime) -> datetime:
-    """A time: `7d` ago, or a date."""
-    if span := re.fullmatch(r"(\d{1,5})([mhdw])", text):
-        return now - timedelta(**{SPANS[span[2]]: int(span[1])})
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.ClickException(
-            f"{text} is no time: write 12h, 7d or 4w for so long ago, or a date as 2026-11-01."
-        ) from None
-    return given if given.tzinfo else given.replace(tzinfo=now.tzinfo)
 
 
 def _many(count: int, one: str, many: str | None = None) -> str:

@@ -118,7 +118,7 @@ def show(person: str, data: Path, tenant: str | None, as_json: bool) -> None:
     async def look(
         reader: SqliteReader, _: Clock
     ) -> tuple[Subject, tuple[Authenticator, ...], tuple[Group, ...]]:
-        subject = await reader.look(lambda view: _found(view, person))
+        subject = await reader.look(lambda view: found_person(view, person))
         held = await reader.look(lambda view: view.authenticators(subject.id))
         return subject, held, await reader.groups_of(subject.id, limit=1000)
 
@@ -245,7 +245,7 @@ def update(
         )
 
     async def act(office: Office, actor: Actor) -> Subject | Refusal:
-        subject = await office.store.look(lambda view: _found(view, person))
+        subject = await office.store.look(lambda view: found_person(view, person))
         return await people.change(office.door, actor, subject.id, change(subject))
 
     _say(done(data, tenant, act), "Changed", as_json)
@@ -266,7 +266,7 @@ def delete(person: str, yes: bool, dry_run: bool, data: Path, tenant: str | None
     """
     from genkan.service.admin import people
 
-    subject = looked_at(data, tenant, lambda reader, _: reader.look(lambda view: _found(view, person)))
+    subject = looked_at(data, tenant, lambda reader, _: reader.look(lambda view: found_person(view, person)))
     if not agreed(f"Delete {_called(subject)} and end all their sessions", yes=yes, dry_run=dry_run):
         return
     done(data, tenant, lambda office, actor: people.remove(office.door, actor, subject.id))
@@ -283,7 +283,7 @@ def restore(person: str, data: Path, tenant: str | None) -> None:
     from genkan.service.admin import people
 
     async def act(office: Office, actor: Actor) -> Subject | Refusal:
-        subject = await office.store.look(lambda view: _found(view, person, deleted=True))
+        subject = await office.store.look(lambda view: found_person(view, person, deleted=True))
         return await people.restore(office.door, actor, subject.id)
 
     click.echo(f"Brought back {_called(done(data, tenant, act))}.")
@@ -297,7 +297,7 @@ def sign_out(person: str, yes: bool, dry_run: bool, data: Path, tenant: str | No
     """End every session of a person: refresh tokens issued until now are dead."""
     from genkan.service.admin import people
 
-    subject = looked_at(data, tenant, lambda reader, _: reader.look(lambda view: _found(view, person)))
+    subject = looked_at(data, tenant, lambda reader, _: reader.look(lambda view: found_person(view, person)))
     if agreed(f"End every session of {_called(subject)}", yes=yes, dry_run=dry_run):
         done(data, tenant, lambda office, actor: people.revoke_sessions(office.door, actor, subject.id))
         click.echo(f"Every session of {_called(subject)} has ended.")
@@ -318,7 +318,7 @@ def reset_password(person: str, yes: bool, dry_run: bool, data: Path, tenant: st
     from genkan.model import Secret
     from genkan.service.admin import people
 
-    subject = looked_at(data, tenant, lambda reader, _: reader.look(lambda view: _found(view, person)))
+    subject = looked_at(data, tenant, lambda reader, _: reader.look(lambda view: found_person(view, person)))
     if subject.email is None:
         raise click.ClickException(
             f"{_called(subject)} has no e-mail address, so nothing could be reset. Give one first: "
@@ -339,7 +339,7 @@ def reset_password(person: str, yes: bool, dry_run: bool, data: Path, tenant: st
 # Words. --------------------------------------------------------------------------------------------------------------
 
 
-def _found(view: View, person: str, *, deleted: bool = False) -> Subject:
+def found_person(view: View, person: str, *, deleted: bool = False) -> Subject:
     """The person that is meant. Raises: `ClickException`."""
     from genkan import identifiers
 

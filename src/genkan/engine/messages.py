@@ -51,6 +51,7 @@ from genkan.policy.model import (
     Strength,
 )
 from genkan.risk.footprint import NOTHING, Footprint
+from genkan.tokens.keys import SigningKey
 
 # Events: what the client may say. -------------------------------------------------------------------
 
@@ -459,6 +460,12 @@ class RemoveDocument(Struct, frozen=True):
     id: str
 
 
+class PutSigningKey(Struct, frozen=True):
+    """Keep a signing key, sealed; of one that is there already only its times are brought up to date."""
+
+    key: SigningKey
+
+
 Effect = (
     PutSubject
     | PutAuthenticator
@@ -476,6 +483,7 @@ Effect = (
     | Leave
     | PutDocument
     | RemoveDocument
+    | PutSigningKey
 )
 
 

@@ -216,6 +216,9 @@ SMS_FROM_ADDRESS = Limit("SMS from an address", ((20, _HOUR),))
 SMS_FROM_NETWORK = Limit("SMS from a network", ((30, _HOUR),))
 """Per client network (MSG-07). Bucket: `sms_from_network`."""
 
+CLIENT_GUESSES = Limit("wrong proofs of a client", ((20, _HOUR),))
+"""Wrong secrets and assertions of a confidential client, per client network (THR-01). Bucket: `client_guesses`."""
+
 NUMBERS_TRIED = Limit("numbers tried", ((3, _DAY),))
 """Distinct numbers per subject in registration (conditional-access 13.2). Bucket: `numbers_tried`; see `NUMBER_NEW`."""
 
@@ -356,6 +359,16 @@ def new_names(network: str) -> str:
 def refusals_told(subject: str) -> str:
     """Notices to a person of sign-ins that were refused as dangerous."""
     return f"told/refused/{_hidden(subject)}"
+
+
+def client_guesses(client: str, network: str) -> str:
+    """Wrong secrets of a confidential client from a client network."""
+    return f"client/{_hidden(f'{client}/{network}')}"
+
+
+def assertion(client: str, text: str) -> str:
+    """Whether a client has used this assertion before."""
+    return f"assertion/{_hidden(f'{client}/{text}')}"
 
 
 def sms_to_number(number: Identifier) -> str:

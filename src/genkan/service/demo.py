@@ -21,6 +21,7 @@ from genkan.policy.model import (
     Policy,
     Users,
 )
+from genkan.service.admin.applications import PERMISSIONS
 
 TENANT = "dev"
 TENANT_ID = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -38,34 +39,6 @@ HOME = "aaaaaaaa-0000-4000-8000-0000000000e1"
 HOTEL = "aaaaaaaa-0000-4000-8000-0000000000e2"
 
 ANY_LOCALHOST = ("http://localhost", "https://localhost")
-
-ADMIN_ROLES = (
-    *(
-        f"{kind}.{access}.All"
-        for kind in (
-            "Application",
-            "AuthenticationContext",
-            "CustomAuthenticationExtension",
-            "Directory",
-            "EventListener",
-            "Group",
-            "GroupMember",
-            "IdentityRiskyUser",
-            "User",
-            "UserAuthenticationMethod",
-        )
-        for access in ("Read", "ReadWrite")
-    ),
-    "AuditLog.Read.All",
-    "IdentityRiskEvent.Read.All",
-    "Policy.Read.All",
-    "Policy.Read.ConditionalAccess",
-    "Policy.ReadWrite.AuthenticationMethod",
-    "Policy.ReadWrite.ConditionalAccess",
-    "Policy.ReadWrite.SecurityDefaults",
-    "User.RevokeSessions.All",
-)
-"""Every application permission that the administration API knows."""
 
 
 def directory(admin_secret: str) -> Directory:
@@ -106,7 +79,7 @@ def directory(admin_secret: str) -> Directory:
                     hint=admin_secret[:3],
                 ),
             ),
-            app_roles=ADMIN_ROLES,
+            app_roles=PERMISSIONS,
         ),
     )
     api = Resource(id=API, name="Demo API", uri=API_URI, scopes=("Things.Read",))

@@ -1,5 +1,6 @@
 """
-Mint tokens: the one place that signs, and only for a `Ready` that a step has just decided (FLOW-01).
+Mint tokens: the one place that signs, and only for a `Ready` that a step has just decided (FLOW-01), or for a client
+that has just proven itself.
 
 The grant behind them is committed by then. What could still fail, fails before the commit: the keys are loaded and
 the claims are values; so an answer 5xx has changed nothing (V1-020).
@@ -9,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from uuid import uuid4
 
 from msgspec import Struct
 
 from genkan.engine.messages import Directory, Ready
+from genkan.service.clients import Proven
 from genkan.tokens import claims, jwt, metadata
 from genkan.tokens.keys import KeyRing
 
@@ -33,6 +36,18 @@ class Tokens(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __repr__(self) -> str:
         return "Tokens(…)"
+
+
+class ClientTokens(Struct, frozen=True, kw_only=True):
+    """The success body for a client that acts for itself (RFC 6749 4.4.3): no refresh token."""
+
+    token_type: str
+    expires_in: int
+    ext_expires_in: int
+    access_token: str
+
+    def __repr__(self) -> str:
+        return "ClientTokens(…)"
 
 
 class Issuer:
@@ -81,4 +96,23 @@ class Issuer:
             refresh_token_expires_in=(
                 int((ready.grant.expires_at - now).total_seconds()) if ready.client.single_page else 0
             ),
+        )
+
+    def for_client(self, proven: Proven, principal: str) -> ClientTokens:
+        """The token with which a client administers the tenant. `principal` is the id of its service principal."""
+        directory, now = self._directory(), proven.now
+        claims_ = claims.client_token(
+            issuer=metadata.issuer(self._base_url, directory.tenant.id),
+            tenant=directory.tenant,
+            client=proven.client,
+            principal=principal,
+            token_id=str(uuid4()),
+            now=now,
+        )
+        lifetime = int(claims.CLIENT_TOKEN_LIFETIME.total_seconds())
+        return ClientTokens(
+            token_type="Bearer",
+            expires_in=lifetime,
+            ext_expires_in=lifetime,
+            access_token=jwt.sign(claims_, self._ring().signing("RS256", now), "at+jwt"),
         )

@@ -31,6 +31,7 @@ from genkan.engine.messages import (
     PutFootprint,
     PutGrant,
     PutGroup,
+    PutSigningKey,
     PutSubject,
     Record,
     RemoveDocument,
@@ -60,6 +61,7 @@ from genkan.policy.model import (
 )
 from genkan.risk.footprint import NOTHING, Footprint
 from genkan.store.sealing import Sealer
+from genkan.tokens.keys import SigningKey
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -247,7 +249,7 @@ REMOVE_MEMBER = "DELETE FROM membership WHERE member_id = ? AND group_id = ?"
 SIGNING_KEYS = (
     "SELECT kid, created_at, activates_at, retires_at, pem FROM signing_key ORDER BY activates_at, kid"
 )
-PUT_SIGNING_KEY = (
+PUT_SIGNING_KEY = Statement(
     "INSERT INTO signing_key (kid, algorithm, created_at, activates_at, retires_at, pem) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (kid) DO UPDATE SET activates_at = excluded.activates_at, retires_at = excluded.retires_at"
 )
@@ -459,6 +461,8 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
                 yield PUT_ONE_DOCUMENT, document_row(effect.document)
             case RemoveDocument():
                 yield REMOVE_ONE_DOCUMENT, (effect.kind, effect.id)
+            case PutSigningKey():
+                yield PUT_SIGNING_KEY, signing_key_row(effect.key, sealer)
             case _:
                 assert_never(effect)
 
@@ -500,6 +504,15 @@ def _subject_row(subject: Subject) -> Row:
         0 if subject.deleted_at is None else to_milliseconds(subject.deleted_at),
         subject.id,
     )
+
+
+def signing_key_row(key: SigningKey, sealer: Sealer) -> Row:
+    """Return a signing key as `PUT_SIGNING_KEY` takes it."""
+    times = (
+        None if time is None else to_milliseconds(time)
+        for time in (key.created_at, key.activates_at, key.retires_at)
+    )
+    return key.kid, key.algorithm, *times, sealer.seal(SIGNING_KEY_PEM, key.kid, key.to_pem())
 
 
 def text_of(value: Scalar) -> str:

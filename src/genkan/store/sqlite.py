@@ -217,6 +217,18 @@ class SqliteReader:
 
         return self._read(load)
 
+    async def signing_keys(self) -> tuple[SigningKey, ...]:
+        """
+        Return the signing keys, those that sign first before the others.
+
+        Raises: `SealBroken`.
+        """
+
+        def load(execute: sql.Execute) -> tuple[SigningKey, ...]:
+            return tuple(self._open_key(*row) for row in execute(sql.SIGNING_KEYS, ()).fetchall())
+
+        return self._read(load)
+
     async def verify_trail(self, expected: str | None = None) -> Chained:
         """
         Say whether the audit log is as it was written (LOG-05). `expected` is a head noted earlier.
@@ -235,6 +247,16 @@ class SqliteReader:
         """Read the clock. It never goes backwards (TIM-03)."""
         self._now = max(self._now, self._clock())
         return self._now
+
+    def _open_key(
+        self, kid: str, created_at: int, activates_at: int, retires_at: int | None, sealed: bytes
+    ) -> SigningKey:
+        return SigningKey.from_pem(
+            self._sealer.open(sql.SIGNING_KEY_PEM, kid, sealed),
+            created_at=sql.from_milliseconds(created_at),
+            activates_at=sql.from_milliseconds(activates_at),
+            retires_at=None if retires_at is None else sql.from_milliseconds(retires_at),
+        )
 
     def _reading(self) -> sqlite3.Connection:
         if self._reader is None:
@@ -398,29 +420,12 @@ class SqliteStore(SqliteReader):
         """Take subjects or groups out of a group."""
         await self._work(documents.change_members, sql.REMOVE_MEMBER, group, members)
 
-    async def signing_keys(self) -> tuple[SigningKey, ...]:
-        """
-        Return the signing keys, those that sign first before the others.
-
-        Raises: `SealBroken`.
-        """
-
-        def load(execute: sql.Execute) -> tuple[SigningKey, ...]:
-            return tuple(self._open_key(*row) for row in execute(sql.SIGNING_KEYS, ()).fetchall())
-
-        return self._read(load)
-
     async def add_signing_key(self, *keys: SigningKey) -> None:
         """Keep signing keys, sealed. Of one that is there already only its times are brought up to date."""
 
         def put(execute: sql.Execute) -> None:
             for key in keys:
-                times = [
-                    None if time is None else sql.to_milliseconds(time)
-                    for time in (key.created_at, key.activates_at, key.retires_at)
-                ]
-                sealed = self._sealer.seal(sql.SIGNING_KEY_PEM, key.kid, key.to_pem())
-                execute(sql.PUT_SIGNING_KEY, (key.kid, key.algorithm, *times, sealed))
+                execute(sql.PUT_SIGNING_KEY.text, sql.signing_key_row(key, self._sealer))
 
         await self._work(put)
 
@@ -499,16 +504,6 @@ class SqliteStore(SqliteReader):
 
     def _sweep(self, execute: sql.Execute, text: str) -> int:
         return execute(text, (sql.to_milliseconds(self._now), SWEPT_AT_ONCE)).rowcount
-
-    def _open_key(
-        self, kid: str, created_at: int, activates_at: int, retires_at: int | None, sealed: bytes
-    ) -> SigningKey:
-        return SigningKey.from_pem(
-            self._sealer.open(sql.SIGNING_KEY_PEM, kid, sealed),
-            created_at=sql.from_milliseconds(created_at),
-            activates_at=sql.from_milliseconds(activates_at),
-            retires_at=None if retires_at is None else sql.from_milliseconds(retires_at),
-        )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -24,6 +24,10 @@ VERSION = "2.0"
 """The shape of our tokens, as MSAL for mobile reads it (native-auth-v1 9.2)."""
 NAMELESS = "unknown"
 """The `name` of who has none (native-auth-v1 9.2)."""
+
+ADMINISTRATION = "https://graph.microsoft.com"
+"""The audience of tokens for the administration API, and of no other: what its clients ask for."""
+CLIENT_TOKEN_LIFETIME = timedelta(seconds=3599)
 
 AMR = {Kind.PASSWORD: "pwd", Kind.EMAIL_OTP: "otp", Kind.SMS_OTP: "sms"}
 """The RFC 8176 word of each kind of proof (native-auth-v1 9.2)."""
@@ -79,6 +83,30 @@ class AccessToken(Struct, frozen=True, kw_only=True, omit_defaults=True):
     amr: tuple[str, ...]
     acr: str
     acrs: tuple[str, ...] = ()
+
+
+class ClientToken(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a client may do by itself to the tenant that it administers. No person stands behind it."""
+
+    iss: str
+    aud: str
+    iat: int
+    nbf: int
+    exp: int
+    jti: str
+    uti: str
+    sub: str
+    oid: str
+    """The id of its service principal."""
+    tid: str
+    appid: str
+    azp: str
+    client_id: str
+    idtyp: Literal["app"]
+    roles: tuple[str, ...]
+    epoch: int
+    """The client's (`Client.epoch`): once that has grown the token is dead."""
+    ver: str
 
 
 class Issue(Struct, frozen=True, kw_only=True):
@@ -171,6 +199,32 @@ def access_token(issue: Issue) -> AccessToken:
         amr=assurance.amr,
         acr=assurance.acr,
         acrs=issue.contexts,
+    )
+
+
+def client_token(
+    *, issuer: str, tenant: Tenant, client: Client, principal: str, token_id: str, now: datetime
+) -> ClientToken:
+    """Make the claims of the token with which a client administers a tenant (admin-graph-api 2)."""
+    at = _seconds(now)
+    return ClientToken(
+        iss=issuer,
+        aud=ADMINISTRATION,
+        iat=at,
+        nbf=at,
+        exp=at + int(CLIENT_TOKEN_LIFETIME.total_seconds()),
+        jti=token_id,
+        uti=token_id,
+        sub=principal,
+        oid=principal,
+        tid=tenant.id,
+        appid=client.id,
+        azp=client.id,
+        client_id=client.id,
+        idtyp="app",
+        roles=client.app_roles,
+        epoch=client.epoch,
+        ver=VERSION,
     )
 
 

@@ -31,12 +31,16 @@ class Discovery(Struct, frozen=True, kw_only=True):
     jwks_uri: str
     response_types_supported: tuple[str, ...] = ("code",)
     response_modes_supported: tuple[str, ...] = ("query", "fragment", "form_post")
-    grant_types_supported: tuple[str, ...] = ("refresh_token",)
+    grant_types_supported: tuple[str, ...] = ("refresh_token", "client_credentials")
     """Standard ones. The native grants need a continuation token, and a bare `password` is refused (RFC 9700 2.4)."""
     subject_types_supported: tuple[str, ...] = ("pairwise",)
     id_token_signing_alg_values_supported: tuple[Algorithm, ...] = ("RS256",)
     scopes_supported: tuple[str, ...] = ("openid", "profile", "email", "offline_access")
-    token_endpoint_auth_methods_supported: tuple[str, ...] = ("none",)
+    token_endpoint_auth_methods_supported: tuple[str, ...] = (
+        "none",
+        "client_secret_post",
+        "private_key_jwt",
+    )
     claims_supported: tuple[str, ...] = (
         "sub",
         "iss",

@@ -31,13 +31,19 @@ from genkan.model import Place, Reason
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
 from genkan.tokens.keys import KeyRing
-from genkan.wire import entra_v1, entra_v1_words, oidc, reading
+from genkan.wire import entra_v1, entra_v1_words, graph, oidc, reading
+from genkan.wire.graph import api
+from genkan.wire.graph.answers import Fault, write_fault
+from genkan.wire.graph.api import Api, Tenancy
+from genkan.wire.graph.tokens import Endpoint as ClientTokens
+from genkan.wire.graph.tokens import is_asked as is_for_client
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Page = Callable[[Request], Awaitable[Response]]
 
+ADMINISTRATION = tuple(f"/{version}/" for version in api.VERSIONS)
 FORM = "application/x-www-form-urlencoded"
 FORWARDED_FOR = b"x-forwarded-for"
 SLOW_BODY_SECONDS = 10
@@ -71,9 +77,14 @@ class TenantEdge:
         clock: Callable[[], datetime],
         base_url: str,
         locate: Callable[[str], Place] = lambda _: Place(),
+        administration: Tenancy | None = None,
+        client_tokens: ClientTokens | None = None,
         listed: Callable[[str], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self.conduct = conduct
+        self.administration = administration
+        """None: this tenant is not administered over HTTP."""
+        self.client_tokens = client_tokens
         self.locate = locate
         """Where an address is; the answer must be at hand, for a request waits for it."""
         self.listed = listed
@@ -129,6 +140,12 @@ class App:
         several = {id(edge) for edge in tenants.values()}
         self._only = next(iter(tenants.values())) if len(several) == 1 else None
         """With exactly one tenant its segment may be left out."""
+        self._administration = Api(graph.ROUTES, self._administered)
+
+    def _administered(self, tenant_id: str | None) -> Tenancy | None:
+        """Return the administration of the tenant of this id; of the only one where none is named."""
+        edge = self._only if tenant_id is None else self._tenants.get(tenant_id)
+        return edge.administration if edge is not None else None
 
     def end_streams(self) -> None:
         """End every stream, which would hold up a stop: whoever reads one connects again."""
@@ -169,8 +186,27 @@ class App:
                 path.removeprefix("/static/"), "gzip" in request.headers.get("accept-encoding", "")
             )
             await _send(send, found or _plain(404, "not_found", "There is no such file."), method == "HEAD")
+        elif path.startswith(ADMINISTRATION):
+            whole = "/" + "/".join([part for part in raw.split("/") if part])
+            await self._serve_administration(replace(request, path=whole), receive, send)
         else:
             await self._serve_tenant(request, receive, send)
+
+    async def _serve_administration(self, request: Request, receive: Receive, send: Send) -> None:
+        """Everything under `/v1.0` and `/beta`: the tenant is the token's."""
+        request = replace(
+            request,
+            correlation_id=_correlation_id(request.headers, ""),
+            trace_id=next(_trace_ids),
+        )
+        body = await _body(request.headers, receive, api.MAX_BODY_BYTES)
+        if body is None:
+            fault = Fault(413, "BadRequest", f"Send at most {api.MAX_BODY_BYTES} bytes.")
+            response = write_fault(fault, request, self._clock())
+        else:
+            response = await self._administration(replace(request, body=body))
+        named = (("request-id", request.trace_id), ("client-request-id", request.correlation_id))
+        await _send(send, replace(response, headers=(*response.headers, *named)))
 
     def _address(self, scope: Scope) -> str:
         """The client's address: of headers only what our own proxies have written counts (conditional-access 3)."""
@@ -257,6 +293,8 @@ class App:
             return entra_v1_words.write_misuse(request, 413, limit, tenant.clock())
         request = replace(request, body=body)
         try:
+            if request.path == entra_v1_words.TOKEN and tenant.client_tokens and is_for_client(body):
+                return await tenant.client_tokens(request)
             ask = entra_v1.read(request, tenant.conduct.directory())
             if isinstance(ask, Refused):
                 return entra_v1_words.write_refused(request, ask, tenant.clock())
@@ -309,21 +347,23 @@ def _preflight(tenant: TenantEdge, headers: Mapping[str, str], allowed: Iterable
 # Requests. ------------------------------------------------------------------------------------------
 
 
-async def _body(headers: Mapping[str, str], receive: Receive) -> bytes | None:
+async def _body(
+    headers: Mapping[str, str], receive: Receive, most: int = reading.MAX_BODY_BYTES
+) -> bytes | None:
     """The whole body; None when it is too large or too slow, or when the client went away in the middle of it."""
     length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > reading.MAX_BODY_BYTES:
+    if length.isdigit() and int(length) > most:
         return None
     body = b""
     with suppress(TimeoutError):
         async with asyncio.timeout(SLOW_BODY_SECONDS):
-            while len(body) <= reading.MAX_BODY_BYTES:
+            while len(body) <= most:
                 message = await receive()
                 if message["type"] != "http.request":
                     return None  # Half of a request is none: half a password would be one.
                 body += message.get("body", b"")
                 if not message.get("more_body"):
-                    return body if len(body) <= reading.MAX_BODY_BYTES else None
+                    return body if len(body) <= most else None
     return None
 
 

@@ -64,6 +64,34 @@ WITHDRAW = Act(
     "ServicePrincipal",
 )
 
+PERMISSIONS = (
+    *(
+        f"{kind}.{access}.All"
+        for kind in (
+            "Application",
+            "AuthenticationContext",
+            "CustomAuthenticationExtension",
+            "Directory",
+            "EventListener",
+            "Group",
+            "GroupMember",
+            "IdentityRiskyUser",
+            "User",
+            "UserAuthenticationMethod",
+        )
+        for access in ("Read", "ReadWrite")
+    ),
+    "AuditLog.Read.All",
+    "IdentityRiskEvent.Read.All",
+    "Policy.Read.All",
+    "Policy.Read.ConditionalAccess",
+    "Policy.ReadWrite.AuthenticationMethod",
+    "Policy.ReadWrite.ConditionalAccess",
+    "Policy.ReadWrite.SecurityDefaults",
+    "User.RevokeSessions.All",
+)
+"""Every application permission that the administration API knows."""
+
 OBJECTS = UUID("6f6a1c52-6b0d-5f0e-9a56-3b3f2f6f7a10")
 """The name space of object ids."""
 LONGEST_NAME, LONGEST_NOTES = 256, 1024

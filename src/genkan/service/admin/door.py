@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -105,8 +106,8 @@ class Door(Struct, frozen=True, kw_only=True):
     hashing: Hashing
     on_deliver: Callable[[], None]
     """Called after a commit that put a message into the outbox."""
-    most_people: int = 300_000
-    """People in the tenant, at most (admin-graph-api 5.1)."""
+    now: Callable[[], datetime]
+    """The time, for what is decided outside a step."""
 
     async def act(
         self, actor: Actor, act: Act, decide: Callable[[View], Done[T] | Refusal], about: str = ""

@@ -1,0 +1,129 @@
+"""`genkan tenant`: the tenants of a deployment, and their settings."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genkan.cli.common import CONTEXT, SPANS, as_json, deployment, done, looked_at, one_sentence
+from genkan.cli.showing import as_facts, as_lines, as_table
+
+if TYPE_CHECKING:
+    from genkan.bootstrap import Clock
+    from genkan.model import Tenant
+    from genkan.store.sqlite import SqliteReader
+
+
+@click.group(context_settings=CONTEXT)
+def tenant() -> None:
+    """
+    Tenants and their settings.
+
+    \b
+    Examples:
+      genkan tenant show
+      genkan tenant update --set enumeration=uniform --set code_lifetime=3m
+    """
+
+
+@tenant.command("list", context_settings=CONTEXT)
+@deployment
+@as_json
+def list_(data: Path, tenant: str | None, as_json: bool) -> None:
+    """List the tenants of the folder."""
+    from genkan import bootstrap
+
+    async def look() -> list[Tenant]:
+        return [
+            t async for t in bootstrap.tenants(data) if tenant is None or tenant in (t.id, t.name, *t.aliases)
+        ]
+
+    with one_sentence():
+        found = asyncio.run(look())
+    if as_json:
+        as_lines({"id": t.id, "name": t.name, "aliases": t.aliases} for t in found)
+        return
+    as_table(("Name", "Also", "Id"), ((t.name, t.aliases, t.id) for t in found), "There are no tenants.")
+
+
+@tenant.command(context_settings=CONTEXT)
+@deployment
+@as_json
+def show(data: Path, tenant: str | None, as_json: bool) -> None:
+    """Show a tenant and its settings; docs/reference/settings.md says what each means."""
+    from genkan.service.admin.tenants import SETTINGS
+
+    async def look(reader: SqliteReader, _: Clock) -> Tenant:
+        return reader.directory().tenant
+
+    found = looked_at(data, tenant, look)
+    values = {name: getattr(found, name) for name in SETTINGS}
+    values["foreign_hashes"] = len(found.foreign_hashes)
+    if as_json:
+        as_lines([{"id": found.id, "name": found.name, "aliases": found.aliases, "settings": values}])
+        return
+    as_facts({"Name": found.name, "Also": found.aliases, "Id": found.id})
+    click.echo()
+    as_facts({name: _said(value) for name, value in sorted(values.items())})
+
+
+@tenant.command(context_settings=CONTEXT)
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", required=True, help="As code_lifetime=3m."
+)
+@deployment
+def update(settings: tuple[str, ...], data: Path, tenant: str | None) -> None:
+    """
+    Change settings of a tenant. Spans are written as 30s, 10m, 12h or 90d.
+
+    \b
+    Examples:
+      genkan tenant update --set enumeration=uniform
+      genkan tenant update --set password_min_length=15 --set access_token_lifetime=5m
+      genkan tenant update --set foreign_hashes=        nobody is expected any more with an imported hash
+    """
+    from genkan.service.admin import tenants
+
+    wanted: dict[str, Any] = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set wants NAME=VALUE, as code_lifetime=3m, and not {text}.")
+        wanted[name.strip()] = _read(name.strip(), value.strip())
+    changed = done(data, tenant, lambda office, actor: tenants.change(office.door, actor, wanted))
+    for name in wanted:
+        value = getattr(changed, name)
+        click.echo(f"{name} = {_said(value) if value != () else 'empty'}")
+
+
+def _read(name: str, value: str) -> Any:
+    """A value as it was typed, of the type that the setting has; the act judges it."""
+    from genkan.model import Tenant
+
+    kind = type(getattr(Tenant(id="", name=""), name, ""))
+    if kind is bool and value.lower() in ("true", "yes", "false", "no"):
+        return value.lower() in ("true", "yes")
+    if kind is int and re.fullmatch(r"\d{1,9}", value):
+        return int(value)
+    if kind is timedelta and (span := re.fullmatch(r"(\d{1,6})([smhdw])", value)):
+        return timedelta(**{SPANS[span[2]]: int(span[1])})
+    if kind is tuple and not value:
+        return ()
+    return value
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, timedelta):
+        seconds = int(value.total_seconds())
+        for size, word in ((86400, "d"), (3600, "h"), (60, "m")):
+            if seconds and seconds % size == 0:
+                return f"{seconds // size}{word}"
+        return f"{seconds}s"
+    return str(value)
