@@ -6,6 +6,9 @@ In the application called in this process, since only there requests can come fr
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +261,51 @@ def test_budgets_are_counted_in_the_database_and_hold_after_a_restart(tmp_path: 
     with inside(tmp_path / "data") as here:
         token, _ = challenged(here, who)
         assert not token_set(prove_first(here, who, token, PASSWORD, "openid"))
+
+
+@pytest.mark.proves("THR-09")
+@pytest.mark.parametrize("app", ["otp", "password"])
+def test_where_the_budgets_cannot_be_written_nothing_is_compared_and_the_answer_comes_within_a_second(
+    here: Inside, app: str
+) -> None:
+    who = person(here, here.otp_app if app == "otp" else here.password_app)
+    token, proof = challenged(here, who)
+    with closing(sqlite3.connect(here.data / "dev.db", isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        for _ in range(3):
+            began = time.monotonic()
+            refused = prove_first(here, who, token, proof, "openid")
+            assert time.monotonic() - began < 1
+            assert (refused.status, refused.error) == (503, ("temporarily_unavailable", "", 90055))
+        stranger.execute("ROLLBACK")
+
+    assert token_set(prove_first(here, who, token, proof, "openid"))
+
+
+@pytest.mark.proves("AVL-04")
+def test_more_passwords_than_anybody_should_wait_for_are_turned_away_and_all_else_goes_on(
+    here: Inside,
+) -> None:
+    who = person(here, here.password_app)
+    tokens = [challenged(here, person(here, here.password_app))[0] for _ in range(4)]
+    hashing = here.development._hashing
+    coder = person(here)
+    token, code = challenged(here, coder)
+
+    async def flood() -> list[Reply]:
+        hashing._waiting += hashing._limit
+        try:
+            form = {"client_id": who.client, "grant_type": "password", "password": PASSWORD}
+            return [await here.posted(TOKEN, None, continuation_token=t, **form) for t in tokens]
+        finally:
+            hashing._waiting -= hashing._limit
+
+    assert {(r.status, r.error) for r in here.run(flood())} == {(503, ("temporarily_unavailable", "", 90055))}
+    hashing._waiting += hashing._limit
+    assert token_set(prove_first(here, coder, token, code, "openid"))
+    hashing._waiting -= hashing._limit
+    token, _ = challenged(here, who)
+    assert token_set(prove_first(here, who, token, PASSWORD, "openid")), "nothing had been spent"
 
 
 # Means. ---------------------------------------------------------------------------------------------

@@ -108,7 +108,9 @@ def test_risk_is_told_with_its_reasons() -> None:
 
     (story,) = tell([entry], [], NOWHERE)
 
-    assert "Risk          high: impossibleTravel" in story.facts
+    told = story.facts.index("Risk          high")
+    assert story.facts[told + 1].startswith("              It comes from so far away")
+    assert story.facts[told + 1].endswith("(impossibleTravel)")
     assert "Account risk  medium" in story.facts
 
 

@@ -20,6 +20,7 @@ from genkan.engine.transaction import Audited
 from genkan.model import DIRECTORY, Kind
 from genkan.policy.explain import explain_policy
 from genkan.policy.model import Applied
+from genkan.risk.score import sentence
 
 PROOFS = {
     Kind.PASSWORD: "The password",
@@ -167,8 +168,9 @@ def _facts(entry: SignIn, directory: Directory) -> Iterable[str]:
     on = "an unknown platform" if entry.platform == "unknown" else entry.platform
     yield f"From          {entry.address or 'an address that is not told'}{place}, with {app} on {on}"
     if entry.risk.level != "hidden":
-        why = f": {', '.join(entry.risk.reasons)}" if entry.risk.reasons else ""
-        yield f"Risk          {entry.risk.level}{why}"
+        is_settled = entry.risk.state == "remediated"
+        yield f"Risk          {entry.risk.level}{', settled by the second factor' if is_settled else ''}"
+        yield from (f"              {sentence(word)} ({word})" for word in entry.risk.reasons)
     if entry.account_risk not in ("hidden", "none"):
         yield f"Account risk  {entry.account_risk}"
     yield f"Correlation   {entry.correlation_id}"
