@@ -111,6 +111,7 @@ class Reason(StrEnum):
     TELEPHONY_LIMIT = "telephony_limit"
     REGION_CLOSED = "region_closed"
     NUMBER_BLOCKED = "number_blocked"
+    WORK_NEEDED = "work_needed"
     # Policy (conditional-access 5.1, 15).
     BLOCKED_BY_POLICY = "blocked_by_policy"
     DEVICE_NOT_COMPLIANT = "device_not_compliant"
@@ -544,6 +545,10 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """`legacy`: requests for baseline scopes only escape policies for all apps that exclude one (4.3)."""
     register_when_methods_disabled: bool = False
     """Methods that an administrator switched off do not keep their owner from registering another (6.2)."""
+    work: Literal["off", "under_attack", "always"] = "off"
+    """Ask for a little work before a name is looked at; apps must know how (THR-08)."""
+    work_bits: int = 18
+    """How much: each further bit doubles it. 18 are a quarter of a million digests."""
     log_retention: timedelta = timedelta(days=30)
     """How long the sign-in log is kept, and what was found risky."""
     assess_risk: bool = False

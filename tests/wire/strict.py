@@ -211,6 +211,8 @@ class Envelope(Body, frozen=True):
     invalid_attributes: Annotated[tuple[dict[str, str], ...], Meta(min_length=1)] | None = None
     """Android decodes maps of strings (D28)."""
     unverified_attributes: Annotated[tuple[dict[str, str], ...], Meta(min_length=1)] | None = None
+    puzzle: Annotated[str, Meta(max_length=128)] | None = None
+    """Genkan's own, where a tenant asks for work (THR-08); the SDKs pass over members they do not know."""
 
     @property
     def words(self) -> tuple[str, str]:

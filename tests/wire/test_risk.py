@@ -9,6 +9,7 @@ Source: conditional-access 3, 4.5, 10, 16; THR-05 to THR-07.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -17,9 +18,9 @@ import pytest
 from msgspec.structs import replace
 
 from genkan import identifiers
-from genkan.engine.messages import Detection, PutSubject, SignIn
+from genkan.engine.messages import Count, Detection, PutSubject, SignIn
 from genkan.engine.transaction import DetectionQuery, Loaded, Needs, SignInQuery
-from genkan.model import AccountRisk, Reason
+from genkan.model import AccountRisk, Kind, Reason
 from genkan.policy.model import (
     Applications,
     Conditions,
@@ -31,7 +32,7 @@ from genkan.policy.model import (
     Policy,
     Users,
 )
-from genkan.risk import account
+from genkan.risk import account, rate
 from tests.server import Reply, new_address, new_number, newest
 from tests.service import mmdb
 from tests.service.servers import Outside, outside
@@ -616,3 +617,75 @@ def test_a_refresh_is_judged_by_its_risk_too(world: World) -> None:
         at(world, BAD)
         assert world.post_form(strict.TOKEN, form).error == BLOCKED
     assert last_entry(world, who).risk.reasons == ("unfamiliarFeatures", "maliciousIPAddress")
+
+
+# Work. ----------------------------------------------------------------------------------------------
+
+WORK = "x-genkan-work"
+WORK_NEEDED = ("invalid_request", "", 50131)
+
+
+def begins(world: World, path: str, name: str, work: str = "") -> Reply:
+    by_password = {"password": PASSWORD} if path == strict.SIGNUP_START else {}
+    form = {"client_id": world.password_app, "username": name, "challenge_type": "oob password redirect"}
+    return world.post(path, {WORK: work} if work else None, **form, **by_password)
+
+
+def solved(puzzle: str) -> str:
+    """By the way that the answer describes."""
+    bits = int(puzzle.partition(".")[0])
+
+    def zeros(text: str) -> bool:
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()) >> (256 - bits) == 0
+
+    return next(text for n in itertools.count() if zeros(text := f"{puzzle}:{n}"))
+
+
+STARTS = (strict.INITIATE, strict.SIGNUP_START, strict.RESET_START)
+
+
+@pytest.mark.proves("THR-08")
+@pytest.mark.parametrize("path", STARTS)
+def test_where_work_is_wanted_it_is_asked_of_everybody_alike(world: World, path: str) -> None:
+    known, unknown = new_person(world)[0], new_address()
+    with world.changed(work="always", work_bits=8):
+        asked = [begins(world, path, name) for name in (known, unknown)]
+        assert [reply.error for reply in asked] == [WORK_NEEDED] * 2
+        assert set(asked[0].body) == set(asked[1].body)
+        assert len(asked[0]["puzzle"]) == len(asked[1]["puzzle"])
+        done = solved(asked[0]["puzzle"])
+        assert begins(world, path, unknown, done).error == WORK_NEEDED, "it was for another name"
+        assert begins(world, path, known, done).error != WORK_NEEDED
+        assert begins(world, path, known, done).error == WORK_NEEDED, "it was used"
+        at(world, TOKYO)
+        assert begins(world, path, known, solved(asked[0]["puzzle"])).error == WORK_NEEDED
+
+
+@pytest.mark.proves("THR-05", "THR-08")
+def test_a_spray_from_one_network_makes_it_work_and_nobody_else(world: World) -> None:
+    with world.changed(work="under_attack", work_bits=8, wrong_guesses_per_network=6):
+        at(world, "100.64.77.1")
+        people = [new_person(world)[0] for _ in range(4)]
+        for who in people[:3]:
+            signs_in(world, who, f"wrong {who}")
+
+        asked = begins(world, strict.INITIATE, people[3])
+        assert asked.error == WORK_NEEDED
+        begins(world, strict.INITIATE, people[3], solved(asked["puzzle"])).ok()
+        at(world, LONDON)
+        begins(world, strict.INITIATE, people[3]).ok()
+
+
+@pytest.mark.proves("THR-05")
+def test_a_spray_from_everywhere_makes_all_of_the_tenant_work(world: World) -> None:
+    spent = rate.guesses_in_tenant(Kind.PASSWORD)
+    with world.changed(work="under_attack", work_bits=8, wrong_guesses_per_tenant=6):
+        world.write(Count(bucket=spent, history=(), keep_until=world.now))
+        for number in range(4):
+            at(world, f"100.65.{number}.1")
+            signs_in(world, (who := new_person(world)[0]), f"wrong {who}")
+
+        at(world, LONDON)
+        assert begins(world, strict.INITIATE, new_person(world)[0]).error == WORK_NEEDED
+        world.advance(3601)
+        begins(world, strict.INITIATE, new_person(world)[0]).ok()

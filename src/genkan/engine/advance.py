@@ -25,6 +25,7 @@ from genkan.engine import (
     steps,
     strangers,
     suspicion,
+    toll,
 )
 from genkan.engine.flow import (
     AnyStage,
@@ -141,7 +142,8 @@ def _advance(flow: Flow | None, event: Event, facts: Facts) -> Step:
         return steps.close(flow, event, facts, unfit)
     match event:
         case Identify():
-            return _identify(flow, event, client, facts)
+            refused = toll.refusal(flow, event, facts)
+            return refused or toll.paid(_identify(flow, event, client, facts), flow, event, facts)
         case Choose():
             return _choose(flow, event, client, facts)
         case Prove():

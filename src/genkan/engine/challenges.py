@@ -12,7 +12,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from genkan import identifiers
-from genkan.engine import budgets, steps, strangers
+from genkan.engine import budgets, steps, strangers, toll
 from genkan.engine.flow import AwaitingChoice, AwaitingNewPassword, AwaitingProof, Flow, Part
 from genkan.engine.messages import (
     Choose,
@@ -60,6 +60,7 @@ def limits(event: Event, loaded: Loaded, signals: Signals, key: bytes) -> Iterat
     flow, tenant = loaded.flow, loaded.directory.tenant
     if isinstance(event, Identify):
         yield from strangers.limits(signals, tenant)
+        yield from toll.limits(signals, tenant)
     if flow is None:
         return
     match event, flow.stage:

@@ -523,6 +523,8 @@ class Signals(Struct, frozen=True, kw_only=True):
     place: Place = field(default_factory=Place)
     listed: tuple[str, ...] = ()
     """What the lists of networks say of the address, in words of `risk.score`."""
+    work: str = ""
+    """A puzzle and its answer, as the client sent them (`risk.work`)."""
     origin: str | None = None
     """The web origin that the request came from, when a browser sent one (BRW-03)."""
     client_app: Literal["browser", "mobileAppsAndDesktopClients", "other"] = "mobileAppsAndDesktopClients"

@@ -105,6 +105,18 @@ def forgive(history: tuple[int, ...], now: datetime) -> tuple[int, ...]:
     return history[bisect_right(history, milliseconds(now) - _DAY // _MILLISECOND) :]
 
 
+def is_half_full(history: tuple[int, ...], limit: Limit | Pool, now: datetime) -> bool:
+    """So much has been spent that something is going on."""
+    if not history:
+        return False
+    if isinstance(limit, Pool):
+        return 2 * (history[0] - milliseconds(now)) >= limit.span // _MILLISECOND
+    return any(
+        2 * (len(history) - bisect_right(history, milliseconds(now) - span // _MILLISECOND)) >= count
+        for count, span in limit.windows
+    )
+
+
 def refund(history: tuple[int, ...], at: int) -> tuple[int, ...]:
     """
     Take one spend of that moment back; if it is no longer there, nothing is.
@@ -169,6 +181,9 @@ STRANGERS_WRONG_PASSWORDS = Limit("strangers' wrong passwords", ((60, IN_A_ROW),
 
 PASSWORD_OF_NOBODY = Limit("wrong passwords of nobody", ((100, _DAY),), patience=6)
 """At names that nobody has (THR-10). Bucket: `guesses_of_nobody`."""
+
+WORK = Limit("use of an answered puzzle", ((1, timedelta(minutes=10)),))
+"""One flow for each (THR-08). Bucket: `work`."""
 
 SENDS_OF_PURPOSE = Limit("codes for one purpose", ((5, 15 * _MINUTE),))
 """Per target and purpose (native-auth-v1 10.5). Bucket: `sends_of_purpose`."""
@@ -319,6 +334,11 @@ def one_password(text: str, key: bytes) -> str:
     """
     slot = blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=2, person=b"one password")
     return f"guess/one/{slot.hexdigest()}"
+
+
+def work(text: str) -> str:
+    """An answered puzzle, whatever its answer."""
+    return f"work/{_hidden(text.partition(':')[0])}"
 
 
 def of_strangers(bucket: str) -> str:

@@ -214,6 +214,12 @@ ERRORS: Mapping[Reason, Error] = {
     Reason.REAUTHENTICATION_REQUIRED: Error(
         "invalid_grant", 70043, "The sign-in is too old for this policy; sign in again.", "bad_token"
     ),
+    Reason.WORK_NEEDED: Error(
+        "invalid_request",
+        50131,
+        "Repeat the request with the header x-genkan-work: the puzzle, a colon, and what makes SHA-256 of it all begin "
+        "with as many zero bits as the puzzle's first number says.",
+    ),
     Reason.OVERLOADED: Error(
         "temporarily_unavailable", 90055, "Too busy; try again in a moment.", status=503
     ),
@@ -248,6 +254,8 @@ def write_refused(request: Request, refused: Refused, now: datetime) -> Response
         error = Error("invalid_grant", error.code, error.text)
     elif refused.reason in NAMED:
         error = Error(error.error, error.code, f"{error.text} {refused.detail}.")
+    elif refused.reason is Reason.WORK_NEEDED:
+        return write_error(request, error, now, puzzle=refused.detail)
     elif refused.detail:
         error = Error(error.error, error.code, refused.detail, error.suberror, error.status)
     invalid = {"invalid_attributes": [{"name": n} for n in refused.attributes]} if refused.attributes else {}

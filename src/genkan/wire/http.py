@@ -413,6 +413,7 @@ def _signals(request: Request, tenant: TenantEdge) -> Signals:
         address=request.address,
         place=tenant.locate(request.address),
         listed=tenant.listed(request.address),
+        work=headers.get("x-genkan-work", ""),
         origin=origin,
         client_app=app,
         platform=_platform(said),
