@@ -575,6 +575,12 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """Wrong proofs in one phase before the flow is over (OTP-05)."""
     sms_per_calling_code: int = 100
     """Text messages to one calling code in an hour; 0 switches the limit off (conditional-access 13.2)."""
+    sms_daily_budget: int = 2_000
+    """What text messages may cost in a day (UTC), in the unit of `sms_prices`; 0: as much as they do (MSG-09)."""
+    sms_monthly_budget: int = 20_000
+    """The same for a month."""
+    sms_prices: dict[str, int] = field(default_factory=dict)
+    """What a text message to a calling code costs, as `{"44": 4}`; 1 where it is not listed (MSG-09)."""
     sms_per_prefix: int = 20
     """Text messages to ten thousand neighbouring numbers in an hour; 0 switches the limit off (MSG-07)."""
     flow_idle: timedelta = timedelta(minutes=10)

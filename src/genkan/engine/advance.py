@@ -25,6 +25,7 @@ from genkan.engine import (
     steps,
     strangers,
     suspicion,
+    telephony,
     toll,
 )
 from genkan.engine.flow import (
@@ -291,7 +292,7 @@ def _prove(flow: Flow, event: Prove, client: Client, facts: Facts) -> Step:
     verdict = otp.verify(challenge, authenticator, event.text.text, facts.now, facts.code_key)
     if not isinstance(verdict, Right) or steps.is_decoy(flow, facts):
         return _wrong(flow, event, client, facts, Reason.WRONG_CODE, *spent)
-    counts = budgets.right(flow, challenge, lane, (), facts)
+    counts = [*budgets.right(flow, challenge, lane, (), facts), *telephony.used(challenge, facts)]
     words = () if lane == "known" else suspicion.guesses_before(budget, facts)
     return _right(flow, event, stage.part, challenge, authenticator, client, facts, *counts, words=words)
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from genkan import identifiers
-from genkan.engine import budgets, steps, strangers, toll
+from genkan.engine import budgets, steps, strangers, telephony, toll
 from genkan.engine.flow import AwaitingChoice, AwaitingNewPassword, AwaitingProof, Flow, Part
 from genkan.engine.messages import (
     Choose,
@@ -66,6 +66,7 @@ def limits(event: Event, loaded: Loaded, signals: Signals, key: bytes) -> Iterat
     match event, flow.stage:
         case Prove(), AwaitingProof(challenge=challenge):
             yield from budgets.names(flow, challenge, signals, tenant)
+            yield from telephony.used_buckets(challenge)
             if flow.subject is not None:
                 yield rate.refusals_told(flow.subject)
             if challenge.kind is Kind.PASSWORD:
@@ -85,7 +86,9 @@ def limits(event: Event, loaded: Loaded, signals: Signals, key: bytes) -> Iterat
 
 
 def _buckets(target: Identifier, flow: Flow, part: Part, signals: Signals, tenant: Tenant) -> Iterator[str]:
-    return (bucket for _, bucket in _send_limits(target, flow, part, signals, tenant, "strangers"))
+    yield from (bucket for _, bucket in _send_limits(target, flow, part, signals, tenant, "strangers"))
+    if target.kind == "phone":
+        yield from telephony.buckets(target)
 
 
 def _send_limits(
@@ -174,6 +177,13 @@ def send(
     tenant = facts.directory.tenant
     if by_sms and target.key.startswith(tenant.blocked_numbers):
         return steps.no(flow, event, facts, Reason.NUMBER_BLOCKED)
+    if by_sms:
+        refused, effects_of_money = telephony.spend(flow, target, facts)
+        if refused is not None:
+            said = "Text messages cannot be sent there now. Wait a while, or choose another method."
+            no = steps.no(flow, event, facts, refused, said)
+            return replace(no, effects=(*no.effects, *effects_of_money))
+        counts += effects_of_money
     code = facts.entropy.digits("code", tenant.code_length)
     challenge = otp.issue(
         kind,

@@ -406,6 +406,21 @@ def sms_to_code(number: Identifier) -> str:
     return f"sms/code/{calling_code(number)}"
 
 
+def sms_sent(route: str) -> str:
+    """Codes sent on a route (`risk.pumping`)."""
+    return f"sms/sent/{_hidden(route)}"
+
+
+def sms_used(route: str) -> str:
+    """Those of them that were used."""
+    return f"sms/used/{_hidden(route)}"
+
+
+def sms_closed(route: str) -> str:
+    """When a route was closed."""
+    return f"sms/closed/{_hidden(route)}"
+
+
 def sms_for_subject(subject: str) -> str:
     """SMS on behalf of a person."""
     return f"sms/subject/{_hidden(subject)}"

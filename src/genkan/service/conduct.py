@@ -32,6 +32,7 @@ from genkan.engine.messages import (
     NeedCheck,
     Prove,
     Ready,
+    Record,
     Refused,
     Renew,
     Reply,
@@ -40,6 +41,7 @@ from genkan.engine.messages import (
     Signals,
     Web,
 )
+from genkan.engine.telephony import ALARMS
 from genkan.engine.transaction import Change, Loaded, Needs
 from genkan.model import Kind, Reason, Risk, Secret, Subject
 from genkan.risk import score
@@ -47,6 +49,7 @@ from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer, Tokens
 from genkan.service.ports import Leaks, RiskSource, Store
 from genkan.service.steady import Steady
+from genkan.telemetry import log
 from genkan.tokens import grants
 
 MAX_CHECKS = 3
@@ -134,6 +137,8 @@ class Conductor:
         for _ in range(MAX_CHECKS):
             step = _Step(ask, signals, handle, self._keys, Entropy(os.urandom(32)), hashed, checked, outside)
             answer = await self._store.run(step.needs(), step.decide)
+            for alarm in step.alarms:
+                log.error(alarm.action, extra=dict(alarm.detail))
             if step.delivers:
                 self._on_deliver()
             if isinstance(answer.reply, NeedCheck):
@@ -224,6 +229,8 @@ class _Step:
         self._checked = checked
         self._outside = outside
         self.delivers = False
+        self.alarms: list[Record] = []
+        """What an operator must see; told when it is committed."""
 
     def needs(self) -> Needs:
         """What to load: the flow that the handle names, the person that is named, the grant that is redeemed."""
@@ -257,6 +264,7 @@ class _Step:
         comes_to_nothing = found is None and (not lives or isinstance(reply, Refused))
         kept = None if flow is found or comes_to_nothing else flow
         self.delivers = any(isinstance(e, Deliver) for e in effects)
+        self.alarms = [e for e in effects if isinstance(e, Record) and e.action in ALARMS]
         handle = None
         if flow is not None and lives and not isinstance(reply, Refused | Web | Ready | NeedCheck):
             handle = bookmark(flow.id, flow.phase, self._entropy.take("handle", 7), self._keys.handle)
