@@ -11,7 +11,7 @@ import asyncio
 import base64
 import hmac
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from genkan.console import dev, pages, world
 from genkan.console.world import Delivery, Place
 from genkan.delivery.inbox import Inbox
 from genkan.engine import story
+from genkan.engine.messages import Directory
 from genkan.engine.transaction import Outgoing, Settled, SignInQuery
 from genkan.policy.model import Policy
 from genkan.service import demo
@@ -41,7 +42,7 @@ from genkan.service.worker import Worker
 from genkan.settings import LOOPBACK, Settings
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
 from genkan.store.sqlite import InUse, SqliteReader, SqliteStore
-from genkan.telemetry import configure
+from genkan.telemetry import configure, log
 from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
 from genkan.wire.graph.answers import Pages
@@ -516,6 +517,198 @@ class Development:
     async def stories(self, correlation_id: str) -> Sequence[story.Story]:
         entries = await self._store.sign_ins(SignInQuery(correlation_id=correlation_id))
         return story.tell(entries, await self._store.trail(correlation_id), self._store.directory())
+
+
+# Production. ---------------------------------------------------------------------------------------
+
+
+class Seed(Struct, frozen=True, forbid_unknown_fields=True):
+    """The tenant that a new deployment begins with, as its file has it."""
+
+    tenant: model.Tenant
+    apps: tuple[model.Client, ...] = ()
+    apis: tuple[model.Resource, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    methods: dict[model.Kind, model.MethodSettings] = {}
+
+    def directory(self) -> Directory:
+        return Directory(
+            tenant=self.tenant,
+            clients={app.id: app for app in self.apps},
+            resources={api.id: api for api in self.apis},
+            policies=self.policies,
+            methods=self.methods,
+        )
+
+
+RESERVED = frozenset({"api", "admin", "beta", "v1.0", "healthz", "readyz", "metrics", "static", "dev"})
+"""Names that no tenant may have here."""
+
+
+class Production:
+    """Everything that `genkan serve` serves: every tenant of one folder, and messages that leave for real."""
+
+    def __init__(self, settings: Settings) -> None:
+        """
+        Raises: `CannotStart`, `CannotOpen`, `BadSettings`.
+        """
+        from genkan.delivery.dispatch import build
+
+        _refuse_unsafe(settings)
+        self._settings = settings
+        self._providers = build(settings, lambda: datetime.now(UTC))
+        self._surroundings = Surroundings(settings)
+        _make_folder(settings.data)
+        keys = Keys(open_master_key(settings.data / "master.key"))
+        self._clock, self._hashing = Clock(), Hashing(settings.hashing_workers)
+        self._seeds: list[tuple[SqliteStore, Directory]] = []
+        self._tenants: list[TenantRuntime] = []
+        names: dict[str, TenantEdge] = {}
+        for store, tenant in self._stores(settings, keys):
+            runtime = TenantRuntime(
+                store,
+                tenant.id,
+                keys,
+                self._clock,
+                self._hashing,
+                settings.url.rstrip("/"),
+                surroundings=self._surroundings,
+            )
+            self._tenants.append(runtime)
+            names |= dict.fromkeys((tenant.name, tenant.id, *tenant.aliases), runtime.edge)
+        self.app = App(
+            tenants=names,
+            pages={},
+            static=lambda *_: None,
+            clock=self._clock.now,
+            development=False,
+            behind_proxies=self._surroundings.addresses.client if settings.proxies else None,
+            on_start=self._start,
+            on_stop=self._stop,
+        )
+
+    def _stores(self, settings: Settings, keys: Keys) -> Iterator[tuple[SqliteStore, model.Tenant]]:
+        """The databases of the folder, and whose they are; a new one for the seed."""
+        found = {id: path for path in _databases(settings.data) if (id := SqliteReader.tenant_of(path))}
+        seed = _seed(settings.seed) if settings.seed is not None else None
+        if seed is not None and seed.tenant.id not in found:
+            found[seed.tenant.id] = settings.data / f"{seed.tenant.name}.db"
+        if not found:
+            raise CannotStart(
+                f"The folder {settings.data} has no tenant. Describe one in a file and name it with --seed; see "
+                "docs/how-to/run-in-production.md."
+            )
+        for id, path in found.items():
+            store = SqliteStore.open(path, id, keys, self._clock.now)
+            tenant = store.directory().tenant
+            if seed is not None and seed.tenant.id == id and not store.directory().clients:
+                tenant = seed.tenant
+                self._seeds.append((store, seed.directory()))
+            if tenant.name in RESERVED:
+                raise CannotStart(
+                    f"The database {path} is of a tenant named {tenant.name}, which none may be called here: it is a "
+                    "development tenant, or takes the place of a path of Genkan. Name another folder with --data."
+                )
+            yield store, tenant
+
+    async def _start(self) -> None:
+        for store, directory in self._seeds:
+            await store.replace_directory(directory)
+        for runtime in self._tenants:
+            await runtime.start(self._way_out(runtime))
+
+    def _way_out(self, runtime: TenantRuntime) -> Sender:
+        from genkan.delivery.dispatch import Dispatch
+
+        return Dispatch(self._providers, lambda: runtime.store.directory().tenant.brand, self._clock.now)
+
+    async def _stop(self) -> None:
+        for runtime in self._tenants:
+            await runtime.stop()
+        for provider in self._providers:
+            await provider.close()
+        await self._surroundings.close()
+        self._hashing.close()
+
+
+def _refuse_unsafe(settings: Settings) -> None:
+    """
+    What nobody should run with.
+
+    Raises: `CannotStart`.
+    """
+    if not settings.email:
+        raise CannotStart(
+            "No mail relay is set, so nobody could get a code. Name one: GENKAN_EMAIL_RELAY_HOST and "
+            "GENKAN_EMAIL_RELAY_SENDER, or [email.relay] in the settings file. To try Genkan: genkan dev"
+        )
+    if not settings.sms:
+        log.warning("serve.no_sms_provider")
+    if not settings.url:
+        raise CannotStart(
+            "The public address is not set. Say under which address apps reach this server, as "
+            "GENKAN_URL=https://login.example.com"
+        )
+    if settings.tls:
+        raise CannotStart(
+            "GENKAN_TLS is for genkan dev. Here give GENKAN_CERTIFICATE and GENKAN_PRIVATE_KEY."
+        )
+    if settings.url.startswith("https:") and settings.certificate is None and not settings.proxies:
+        raise CannotStart(
+            "Nobody ends TLS for this address. Give GENKAN_CERTIFICATE and GENKAN_PRIVATE_KEY, or say from where your "
+            "reverse proxy comes, as GENKAN_TRUSTED_PROXIES=127.0.0.1"
+        )
+    for path in (settings.certificate, settings.private_key):
+        if path is not None and not path.is_file():
+            raise CannotStart(f"The file {path} is not there.")
+
+
+def _seed(path: Path) -> Seed:
+    """
+    The tenant that a file describes.
+
+    Raises: `CannotStart`.
+    """
+    import tomllib
+
+    try:
+        seed = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Seed, strict=False)
+    except OSError as error:
+        raise CannotStart(f"The seed {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeError, msgspec.ValidationError) as error:
+        raise CannotStart(f"The seed {path} cannot be used: {error}.") from None
+    if seed.tenant.name in RESERVED or not seed.tenant.name.isascii() or not seed.tenant.name.isalnum():
+        raise CannotStart(
+            f"The seed {path} names its tenant {seed.tenant.name}: letters and digits, and none of ours."
+        )
+    return seed
+
+
+def run_production(settings: Settings) -> None:
+    """
+    Serve every tenant of the folder until the process is asked to stop.
+
+    Raises: `CannotStart`, `CannotOpen`, `BadSettings`.
+    """
+    configure(settings.log_level)
+    production = Production(settings)
+    try:
+        sockets = listen(settings.host, settings.port)
+    except OSError as error:
+        raise CannotStart(
+            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}. Give another --host or --port."
+        ) from None
+
+    def ready() -> None:
+        log.info("serve.ready", extra={"url": settings.url, "port": sockets[0].getsockname()[1]})
+
+    serve(
+        production.app,
+        sockets,
+        on_ready=ready,
+        certificate=str(settings.certificate) if settings.certificate else None,
+        private_key=str(settings.private_key) if settings.private_key else None,
+    )
 
 
 def examine_delivery(

@@ -197,6 +197,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file with the bearer token for that service."""
     risk_deadline: int = 300
     """Milliseconds to wait for its answer, 10 to 5000; after it the risk is unknown."""
+    url: str = ""
+    """The public address of `genkan serve`, as `https://login.example.com`: issuer and endpoints begin with it."""
+    certificate: Path | None = None
+    """Certificate chain for https, as a PEM file (`genkan serve`); without it a reverse proxy must end TLS."""
+    private_key: Path | None = None
+    """Its key, as a PEM file."""
+    seed: Path | None = None
+    """The tenant that a new deployment begins with (TOML); not read again once its database is there."""
     email: dict[str, Smtp] = field(default_factory=dict)
     """Mail relays by name."""
     sms: dict[str, AnySms] = field(default_factory=dict)
@@ -209,6 +217,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 OPTIONAL_FILES = (
+    "certificate",
+    "private_key",
+    "seed",
     "geo_database",
     "anonymous_networks",
     "bad_networks",
@@ -235,6 +246,10 @@ MAY_BE = {
     "risk_url": "an https address (http on this machine only)",
     "risk_token_file": "a file",
     "risk_deadline": "a number from 10 to 5000",
+    "url": "an https address without a path (http on this machine only)",
+    "certificate": "a file",
+    "private_key": "a file, given with a certificate",
+    "seed": "a file",
     "email": "tables of mail relays, each with its name: [email.relay]",
     "sms": "tables of providers, each with its name: [sms.twilio]",
 }
@@ -292,6 +307,8 @@ def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Setting
         ("data", values.get("data") != ""),
         ("log_level", settings.log_level in ("debug", "info", "warning", "error")),
         ("hashing_workers", settings.hashing_workers >= 0),
+        ("url", _is_safe(settings.url) and settings.url.count("/") in (0, 2)),
+        ("private_key", (settings.certificate is None) == (settings.private_key is None)),
         ("trusted_proxies", _are_networks(settings.proxies)),
         ("leaked_passwords_api", _is_safe(settings.leaked_passwords_api, ends="/")),
         ("risk_url", _is_safe(settings.risk_url)),

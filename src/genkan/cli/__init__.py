@@ -21,6 +21,7 @@ from genkan.cli.group import group
 from genkan.cli.keys import keys
 from genkan.cli.logs import logs
 from genkan.cli.policy import policy
+from genkan.cli.serve import serve
 from genkan.cli.tenant import tenant
 from genkan.cli.user import user
 
@@ -36,5 +37,5 @@ def main() -> None:
     """
 
 
-for _command in (dev, doctor, tenant, app, user, group, policy, keys, logs, explain, completion):
+for _command in (dev, serve, doctor, tenant, app, user, group, policy, keys, logs, explain, completion):
     main.add_command(_command)

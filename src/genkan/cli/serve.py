@@ -1,0 +1,52 @@
+"""`genkan serve`: production."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from genkan.cli.common import CONTEXT, one_sentence
+
+
+@click.command(context_settings=CONTEXT)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Settings file. [GENKAN_CONFIG]",
+)
+@click.option("--host", default=None, help="Address to listen on. [127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), default=None, help="Port to listen on. [8400]")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder of the databases. [.genkan]",
+)
+@click.option(
+    "--seed",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="File of the tenant that a new deployment begins with.",
+)
+def serve(
+    config: Path | None, host: str | None, port: int | None, data: Path | None, seed: Path | None
+) -> None:
+    """
+    Serve the tenants of a folder to the world.
+
+    Messages leave by the providers that the settings name; try those first with genkan doctor. Refuses to start with
+    settings that nobody should run with, and says what to do.
+
+    \b
+    Examples:
+      genkan serve --config genkan.toml                     everything else is in the file
+      genkan serve --data /var/lib/genkan --seed shop.toml  a new deployment begins with the tenant of shop.toml
+    """
+    from genkan import bootstrap, settings
+
+    given = {"config": config, "host": host, "port": port, "data": data, "seed": seed}
+    with one_sentence():
+        bootstrap.run_production(settings.read(os.environ, given))

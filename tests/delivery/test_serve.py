@@ -1,0 +1,270 @@
+"""`genkan serve`: a real process over real TLS, whose codes leave by a real relay; and what it refuses to run with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx2
+import pytest
+import trustme
+
+from genkan import bootstrap
+from tests.delivery.relays import PASSWORD, USER, Relay, a_relay, a_script
+from tests.delivery.sockets import free_port
+
+pytestmark = pytest.mark.anyio
+
+TENANT, APP = "bbbbbbbb-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-0000000000a1"
+
+SEED = f"""
+[tenant]
+id = "{TENANT}"
+name = "shop"
+aliases = ["shop.onmicrosoft.com"]
+brand = {{ name = "Contoso", language = "de" }}
+
+[[apps]]
+id = "{APP}"
+name = "Shop"
+origins = ["https://shop.example.com"]
+"""
+
+
+def certificate(folder: Path) -> tuple[ssl.SSLContext, dict[str, str]]:
+    """Whom a client trusts, and the settings of a server that it does."""
+    authority = trustme.CA()
+    own = authority.issue_cert("localhost", "127.0.0.1")
+    own.private_key_pem.write_to_path(folder / "server.key")
+    (folder / "server.pem").write_bytes(b"".join(blob.bytes() for blob in own.cert_chain_pems))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context, {
+        "GENKAN_CERTIFICATE": str(folder / "server.pem"),
+        "GENKAN_PRIVATE_KEY": str(folder / "server.key"),
+    }
+
+
+def settings(folder: Path, relay: Relay | None, port: int) -> dict[str, str]:
+    (folder / "shop.toml").write_text(SEED)
+    environment = {
+        "GENKAN_DATA": str(folder / "data"),
+        "GENKAN_SEED": str(folder / "shop.toml"),
+        "GENKAN_HOST": "127.0.0.1",
+        "GENKAN_PORT": str(port),
+        "GENKAN_URL": f"https://localhost:{port}",
+        "GENKAN_HASHING_WORKERS": "1",
+    }
+    if relay is not None:
+        environment |= {
+            "GENKAN_EMAIL_RELAY_HOST": "localhost",
+            "GENKAN_EMAIL_RELAY_PORT": str(relay.port),
+            "GENKAN_EMAIL_RELAY_CA_FILE": str(relay.ca_file),
+            "GENKAN_EMAIL_RELAY_USERNAME": USER,
+            "GENKAN_EMAIL_RELAY_PASSWORD": PASSWORD,
+            "GENKAN_EMAIL_RELAY_SENDER": "no-reply@contoso.example",
+        }
+    return environment
+
+
+async def begun(environment: Mapping[str, str], *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "genkan",
+        "serve",
+        *arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**{k: v for k, v in os.environ.items() if not k.startswith("GENKAN_")}, **environment},
+    )
+
+
+async def ready(process: asyncio.subprocess.Process) -> str:
+    """What it has logged until it serves."""
+    assert process.stderr is not None
+    lines = ""
+    while "serve.ready" not in lines:
+        line = (await process.stderr.readline()).decode()
+        assert line, lines
+        lines += line
+    return lines
+
+
+async def stopped(process: asyncio.subprocess.Process) -> str:
+    process.send_signal(signal.SIGTERM)
+    _, errors = await process.communicate()
+    assert process.returncode == -signal.SIGTERM, (
+        errors
+    )  # as the server raises again what has asked it to stop
+    return errors.decode()
+
+
+async def mailed(relay: Relay, number: int) -> str:
+    """The code of the newest of so many e-mails."""
+    for _ in range(500):
+        if len(relay.letters) >= number:
+            break
+        await asyncio.sleep(0.02)
+    plain = relay.letters[-1].get_body(("plain",))
+    assert plain is not None
+    found = re.search(r"^    (\d{8})\r?$", plain.get_content(), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+async def test_somebody_signs_up_by_a_code_that_left_by_the_relay_and_gets_tokens(tmp_path: Path) -> None:
+    trust, tls = certificate(tmp_path)
+    port = free_port()
+    async with a_relay(tmp_path) as relay:
+        process = await begun({**settings(tmp_path, relay, port), **tls})
+        log = await ready(process)
+        async with httpx2.AsyncClient(verify=trust, base_url=f"https://localhost:{port}/shop") as http:
+
+            async def post(path: str, **form: str) -> dict[str, str]:
+                answer = await http.post(path, data={"client_id": APP, **form})
+                assert answer.status_code == 200, answer.text
+                return dict(answer.json())
+
+            start = await post(
+                "/signup/v1.0/start", username="ada@example.com", challenge_type="oob redirect"
+            )
+            sent = await post("/signup/v1.0/challenge", continuation_token=start["continuation_token"])
+            code = await mailed(relay, 1)
+            done = await post(
+                "/signup/v1.0/continue",
+                continuation_token=sent["continuation_token"],
+                grant_type="oob",
+                oob=code,
+            )
+            tokens = await post(
+                "/oauth2/v2.0/token",
+                continuation_token=done["continuation_token"],
+                grant_type="continuation_token",
+                scope="openid",
+            )
+            assert tokens["id_token"]
+            found = (await http.get("/v2.0/.well-known/openid-configuration")).json()
+            assert found["issuer"].startswith(f"https://localhost:{port}/")
+            for path in ("/dev/inbox/messages", "/dev/inbox", "/dev/clock", "/dev/world", "/", "/connect"):
+                answer = await http.get(f"https://localhost:{port}{path}")
+                assert answer.status_code in (400, 404), path
+        log += await stopped(process)
+
+    assert relay.letters[0]["Subject"] == "Ihr Registrierungscode für Contoso"
+    assert relay.encrypted == [True]
+    for secret in (code, PASSWORD, "ada@example.com"):
+        assert secret not in log
+
+
+async def test_the_seed_is_read_once_and_what_there_is_stays(tmp_path: Path) -> None:
+    _, tls = certificate(tmp_path)
+    async with a_relay(tmp_path) as relay:
+        environment = {**settings(tmp_path, relay, free_port()), **tls}
+        await stopped_again(environment)
+        (tmp_path / "shop.toml").write_text(SEED.replace('"Shop"', '"Another name"'))
+        await stopped_again(environment)
+        del environment["GENKAN_SEED"]
+        await stopped_again(environment)
+
+
+async def stopped_again(environment: Mapping[str, str]) -> None:
+    process = await begun(environment)
+    await ready(process)
+    await stopped(process)
+
+
+async def test_requests_are_answered_at_once_while_the_relay_says_nothing(tmp_path: Path) -> None:
+    trust, tls = certificate(tmp_path)
+    port = free_port()
+    async with a_script("connect", "silence") as relay:
+        environment = {
+            **settings(tmp_path, None, port),
+            **tls,
+            "GENKAN_EMAIL_RELAY_HOST": "127.0.0.1",
+            "GENKAN_EMAIL_RELAY_PORT": str(relay.port),
+            "GENKAN_EMAIL_RELAY_SECURITY": "none",
+            "GENKAN_EMAIL_RELAY_SENDER": "no-reply@contoso.example",
+        }
+        process = await begun(environment)
+        await ready(process)
+        async with httpx2.AsyncClient(
+            verify=trust, base_url=f"https://localhost:{port}/shop", timeout=5
+        ) as http:
+            for n in range(15):
+                form = {"client_id": APP, "username": f"p{n}@example.com", "challenge_type": "oob redirect"}
+                start = (await http.post("/signup/v1.0/start", data=form)).json()
+                form = {"client_id": APP, "continuation_token": start["continuation_token"]}
+                answer = await http.post("/signup/v1.0/challenge", data=form)
+                assert answer.status_code == 200
+                assert answer.elapsed.total_seconds() < 2
+        process.kill()
+        await process.communicate()
+
+
+@pytest.mark.proves("MSG-15")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"GENKAN_EMAIL_RELAY_HOST": None, "GENKAN_EMAIL_RELAY_SENDER": None}, "No mail relay is set"),
+        ({"GENKAN_URL": None}, "GENKAN_URL="),
+        ({"GENKAN_URL": "http://login.example.com"}, "GENKAN_URL cannot be used"),
+        ({"GENKAN_URL": "https://login.example.com/path"}, "GENKAN_URL cannot be used"),
+        ({}, "Nobody ends TLS"),
+        ({"GENKAN_TLS": "true"}, "GENKAN_TLS is for genkan dev"),
+        ({"GENKAN_CERTIFICATE": "/nowhere", "GENKAN_PRIVATE_KEY": "/nowhere"}, "/nowhere is not there"),
+        ({"GENKAN_CERTIFICATE": "/nowhere"}, "GENKAN_PRIVATE_KEY cannot be used"),
+        ({"GENKAN_SEED": None, "GENKAN_TRUSTED_PROXIES": "127.0.0.1"}, "has no tenant"),
+        ({"GENKAN_SEED": "/nowhere", "GENKAN_TRUSTED_PROXIES": "127.0.0.1"}, "cannot be read"),
+    ],
+)
+async def test_it_does_not_start_with_what_nobody_should_run_with(
+    tmp_path: Path, changes: dict[str, str | None], said: str
+) -> None:
+    environment: dict[str, str | None] = {
+        **settings(tmp_path, None, free_port()),
+        "GENKAN_EMAIL_RELAY_HOST": "smtp.example.com",
+        "GENKAN_EMAIL_RELAY_SENDER": "no-reply@example.com",
+    }
+    given = {name: value for name, value in (environment | changes).items() if value is not None}
+    process = await begun(given)
+    out, errors = await process.communicate()
+
+    last = errors.decode().strip().splitlines()[-1]
+    assert (process.returncode, out) == (1, b"")
+    assert last.startswith("Error: ")
+    assert said in last
+    assert "Traceback" not in errors.decode()
+
+
+def test_the_tenant_on_the_page_can_be_used_as_it_stands(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/run-in-production.md").read_text()
+    [block] = re.findall(r"```toml\n(\[tenant\].*?)```", page, re.DOTALL)
+    (tmp_path / "shop.toml").write_text(block)
+
+    seed = bootstrap._seed(tmp_path / "shop.toml")
+
+    assert (seed.tenant.name, seed.apps[0].name, seed.apis[0].uri) == ("shop", "Contoso Shop", "api://orders")
+
+
+@pytest.mark.parametrize("name", ["dev", "admin", "a b", "ä", "a/b", ""])
+async def test_a_seed_cannot_take_a_name_that_is_genkans(tmp_path: Path, name: str) -> None:
+    environment = {
+        **settings(tmp_path, None, free_port()),
+        "GENKAN_EMAIL_RELAY_HOST": "smtp.example.com",
+        "GENKAN_EMAIL_RELAY_SENDER": "no-reply@example.com",
+        "GENKAN_TRUSTED_PROXIES": "127.0.0.1",
+    }
+    (tmp_path / "shop.toml").write_text(SEED.replace('name = "shop"', f'name = "{name}"'))
+    process = await begun(environment)
+    _, errors = await process.communicate()
+
+    assert process.returncode == 1
+    assert "names its tenant" in errors.decode()
