@@ -148,7 +148,7 @@ How they work together is told in [Send e-mail and text messages](../how-to/send
 ## Of a tenant
 
 Kept in the tenant's database as one document.
-Until there is an administration interface they are set where the tenant is seeded, in `src/genkan/service/demo.py`.
+`genkan tenant update --set NAME=VALUE` changes those that an operator may change, within safe bounds.
 {tenant}
 ### Its brand
 

@@ -116,6 +116,46 @@ def test_a_group_is_created_filled_shown_changed_and_deleted(genkan: Command) ->
     assert "There is no group Team" in genkan("group", "show", "Team").no()
 
 
+# Policies. -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_stored_shown_switched_and_deleted(genkan: Command, tmp_path: Path) -> None:
+    file = tmp_path / "everybody.json"
+    file.write_text(
+        json.dumps(
+            {
+                "displayName": "MFA for everybody",
+                "state": "enabledForReportingButNotEnforced",
+                "conditions": {
+                    "users": {"includeUsers": ["All"]},
+                    "applications": {"includeApplications": ["All"]},
+                },
+                "grantControls": {"operator": "OR", "builtInControls": ["mfa"]},
+            }
+        )
+    )
+    genkan("policy", "create", file).ok()
+    assert "report" in genkan("policy", "list").ok().out
+
+    assert "--yes" in genkan("policy", "update", "MFA for everybody", "--state", "on").no()
+    genkan("policy", "update", "MFA for everybody", "--state", "on", "--yes").ok()
+    genkan("policy", "update", "MFA for everybody", "--name", "Everybody").ok()
+    shown = json.loads(genkan("policy", "show", "Everybody").ok().out)
+    assert (shown["state"], shown["displayName"]) == ("enabled", "Everybody")
+
+    assert "Nothing was changed" in genkan("policy", "delete", "Everybody", "--dry-run").ok().out
+    genkan("policy", "delete", shown["id"], "--yes").ok()
+    assert "There is no policy Everybody" in genkan("policy", "show", "Everybody").no()
+
+
+def test_a_policy_that_breaks_a_rule_is_refused_by_its_number(genkan: Command, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"displayName": "x", "state": "maybe"}')
+    (tmp_path / "no.json").write_text("{")
+
+    assert genkan("policy", "create", tmp_path / "bad.json").no()[0].isdigit()
+    assert "is not JSON" in genkan("policy", "create", tmp_path / "no.json").no()
+
+
 # Keys. ---------------------------------------------------------------------------------------------------------------
 
 

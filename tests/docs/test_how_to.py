@@ -35,7 +35,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ["bash", "-euo", "pipefail", "-c", command],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment},
         check=False,
     )
@@ -179,3 +179,58 @@ def test_the_questions_about_a_policy_are_answered_as_the_page_shows_them(
     assert "asked to register a second factor" in said[0].stdout
     assert "What would have been" in said[1].stdout
     assert "asked to register a second factor first" in said[2].stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A deployment that no server runs on."""
+    with running(tmp_path / "data") as server:
+        return server.data
+
+
+def test_the_commands_that_bring_users_bring_them_with_their_passwords(folder: Path, tmp_path: Path) -> None:
+    tried, brought, emptied = blocks(ROOT / "docs/how-to/bring-your-users.md", "")
+
+    said = [shell(f"cd '{tmp_path}'; {block}", GENKAN_DATA=str(folder)) for block in (tried, brought)]
+
+    assert [(done.returncode, done.stderr) for done in said] == [(0, "")] * 2
+    assert "2 would be added, 0 were here already, 1 would be refused" in said[0].stdout
+    assert ": 2 added, 0 were here already, 1 refused" in said[1].stdout
+    assert "Ada Lovelace" in said[1].stdout
+    with running(folder) as server:
+        app, password = server.password_app, "lively heron at dusk"
+        begun = server.post(
+            "/oauth2/v2.0/initiate",
+            client_id=app,
+            username="ada@example.com",
+            challenge_type="password oob redirect",
+            capabilities="mfa_required registration_required",
+        ).ok()
+        asked = server.post(
+            "/oauth2/v2.0/challenge",
+            client_id=app,
+            continuation_token=begun.token,
+            challenge_type="password oob redirect",
+        ).ok()
+        tokens = server.post(
+            "/oauth2/v2.0/token",
+            client_id=app,
+            continuation_token=asked.token,
+            grant_type="password",
+            password=password,
+            scope="openid offline_access",
+        ).ok()
+        assert tokens["access_token"]
+    assert shell(emptied, GENKAN_DATA=str(folder)).stdout == "foreign_hashes = empty\n"
+
+
+def test_the_commands_of_the_administration_page_do_what_it_says(folder: Path, tmp_path: Path) -> None:
+    page = blocks(ROOT / "docs/how-to/administer-from-the-command-line.md", "")
+
+    outcome = shell(f"cd '{tmp_path}'\n" + "\n".join(page), GENKAN_DATA=str(folder))
+
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert "Whole: " in outcome.stdout
+    assert "Brought back bob@example.com." in outcome.stdout
+    assert json.loads((tmp_path / "policy.json").read_text())["displayName"]
+    assert (tmp_path / "trail.jsonl").read_text().count("\n") > 10

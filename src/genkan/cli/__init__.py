@@ -20,7 +20,7 @@ from genkan.cli.explain import explain
 from genkan.cli.group import group
 from genkan.cli.keys import keys
 from genkan.cli.logs import logs
-from genkan.cli.policy import policy
+from genkan.cli.policy_store import policy
 from genkan.cli.serve import serve
 from genkan.cli.tenant import tenant
 from genkan.cli.user import user
