@@ -87,6 +87,7 @@ def test_a_stranger_who_uses_up_the_guesses_does_not_keep_the_owner_out_where_th
     assert token_set(prove_first(here, who, token, proof, "openid"))
 
 
+@pytest.mark.proves("OTP-14")
 def test_after_sixty_the_strangers_lane_is_shut_until_the_owner_signs_in_at_home(here: Inside) -> None:
     who = at_home(here, here.otp_app)
     here.address = STRANGER
@@ -100,6 +101,8 @@ def test_after_sixty_the_strangers_lane_is_shut_until_the_owner_signs_in_at_home
                 prove_first(here, who, token, wrong, "openid")
             judged += looked.times - before
     assert judged == 60
+    told = here.get("/dev/inbox/messages", to=who.address, limit="200")["messages"]
+    assert [m["purpose"] for m in told if "passwords or codes" in m["subject"]] == ["notice"]
     token, code = challenged(here, who)
     assert not token_set(prove_first(here, who, token, code, "openid"))
 
@@ -141,6 +144,24 @@ def test_a_stranger_who_begins_reset_after_reset_does_not_keep_the_owner_from_th
     token, code = resetting(here, who)
     form = {"client_id": who.client, "continuation_token": token, "grant_type": "oob", "oob": code}
     here.post(RESET_CONTINUE, None, **form).ok()
+
+
+@pytest.mark.proves("OTP-14", "AVL-02")
+def test_after_sixty_wrong_passwords_only_the_owners_lane_is_left_and_the_owner_is_told(here: Inside) -> None:
+    who = at_home(here, here.password_app)
+    here.address = STRANGER
+    for number in range(62):
+        token, _ = challenged(here, who)
+        prove_first(here, who, token, f"wrong {number}", "openid")
+        here.advance(3601)
+    token, _ = challenged(here, who)
+    assert not token_set(prove_first(here, who, token, PASSWORD, "openid"))
+    told = here.get("/dev/inbox/messages", to=who.address, limit="200")["messages"]
+    assert [m["purpose"] for m in told if "passwords or codes" in m["subject"]] == ["notice"]
+
+    here.address = OWNER
+    token, _ = challenged(here, who)
+    assert token_set(prove_first(here, who, token, PASSWORD, "openid"))
 
 
 @pytest.mark.proves("AVL-08")

@@ -291,7 +291,8 @@ def _prove(flow: Flow, event: Prove, client: Client, facts: Facts) -> Step:
         return _wrong(flow, event, client, facts, Reason.WRONG_CODE)
     verdict = otp.verify(challenge, authenticator, event.text.text, facts.now, facts.code_key)
     if not isinstance(verdict, Right) or steps.is_decoy(flow, facts):
-        return _wrong(flow, event, client, facts, Reason.WRONG_CODE, *spent)
+        told = _tell_of_end(budgets.ends_row(budget, spent), flow, client, facts)
+        return _wrong(flow, event, client, facts, Reason.WRONG_CODE, *spent, *told)
     counts = [*budgets.right(flow, challenge, lane, (), facts), *telephony.used(challenge, facts)]
     words = () if lane == "known" else suspicion.guesses_before(budget, facts)
     return _right(flow, event, stage.part, challenge, authenticator, client, facts, *counts, words=words)
@@ -335,7 +336,8 @@ def _prove_password(
     if not checked.right or authenticator is None:
         # The password itself is counted now and not before, or those who share a right one would crowd each other out.
         counted = budgets.spend(tried, facts) or ()
-        return _wrong(flow, event, client, facts, Reason.WRONG_PASSWORD, *counted)
+        told = _tell_of_end(budgets.has_ended_row(budget, checked.spent, facts), flow, client, facts)
+        return _wrong(flow, event, client, facts, Reason.WRONG_PASSWORD, *counted, *told)
     effects: list[Effect] = [*budgets.right(flow, challenge, lane, checked.spent, facts)]
     words = () if lane == "known" else tuple(suspicion.guesses_before((*budget, *tried), facts))
     if checked.rehashed is not None or (checked.leaked and not authenticator.leaked):
@@ -371,6 +373,13 @@ def _miss(flow: Flow, facts: Facts) -> Attempt:
         succeeded=False,
         authenticator=stage.challenge.authenticator,
     )
+
+
+def _tell_of_end(ends: bool, flow: Flow, client: Client, facts: Facts) -> list[Deliver]:
+    """Tell the owner when so much was guessed that no more is judged for a while (OTP-14)."""
+    if not ends or facts.subject is None or flow.subject is None:
+        return []
+    return steps.notices(facts.subject, facts, client, "guesses_exhausted")
 
 
 def _warn_owner(flow: Flow, client: Client, facts: Facts) -> list[Deliver]:

@@ -124,12 +124,35 @@ def spent(counts: Iterable[Count]) -> Spent:
     return tuple((c.bucket, c.history[-1]) for c in counts)
 
 
+def ends_row(budgets: Iterable[Budget], counts: Iterable[Count]) -> bool:
+    """This was the last wrong proof in a row that a method of an account may have."""
+    histories = {c.bucket: c.history for c in counts}
+    return any(_is_full_row(limit, histories.get(bucket, ())) for limit, bucket in budgets)
+
+
+def has_ended_row(budgets: Iterable[Budget], taken: Spent, facts: Facts) -> bool:
+    """The same, where it was spent in an earlier step: of several at once the last is the one that tells."""
+    entries = dict(taken)
+    return any(
+        _is_full_row(limit, history := facts.histories[bucket]) and history[-1] == entries.get(bucket)
+        for limit, bucket in budgets
+    )
+
+
+def _is_full_row(limit: Limit | Pool, history: tuple[int, ...]) -> bool:
+    if isinstance(limit, Pool):
+        return False
+    return any(span == rate.IN_A_ROW and len(history) >= count for count, span in limit.windows)
+
+
 def right(flow: Flow, challenge: Challenge, lane: Lane, taken: Spent, facts: Facts) -> Iterator[Count]:
     """
     Give back what a proof was charged that turned out right. What is counted in a row ends with it, in every lane.
 
     The lane it came by waits no more; the others go on as they were for a day (THR-04, OTP-13).
     """
+    if not taken and not any(facts.histories.values()):
+        return  # Nobody has guessed wrong lately, as nearly always.
     entries = dict(taken)
     waits = rate.guesses_of_lane(owner(flow, challenge), challenge.kind, lane)
     found = _of_every_lane(flow, challenge, facts.signals, facts.directory.tenant)
