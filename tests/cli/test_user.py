@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import bcrypt
@@ -169,3 +175,48 @@ def test_a_file_may_come_by_standard_input(genkan: Command) -> None:
     said = genkan("user", "import", "-", "--from", "jsonl", typed='{"email": "ada@example.com"}\n')
 
     assert ": 1 added" in said.ok().out
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_an_import_that_was_cut_off_is_started_anew_and_loses_and_doubles_nobody(
+    genkan: Command, folder: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    people = 20_000
+    file = tmp_path / "many.csv"
+    file.write_text("id,email\n" + "".join(f"u{n},person{n}@example.com\n" for n in range(people)))
+    words = [
+        sys.executable,
+        "-m",
+        "genkan",
+        "user",
+        "import",
+        str(file),
+        "--from",
+        "csv",
+        "--data",
+        str(folder),
+    ]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    with closing(sqlite3.connect(f"file:{folder / 'dev.db'}?mode=ro", uri=True)) as database:
+        while not database.execute("SELECT count(*) FROM subject").fetchone()[0]:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    if how is signal.SIGINT:
+        assert err == "Error: It was stopped. Start it anew to bring the others.\n"
+        assert " added" in out
+
+    again = genkan("user", "import", file, "--from", "csv", "--json")
+
+    assert again.code == 0, again
+    said = json.loads(again.out)
+    assert said["known"] > 0
+    assert said["added"] > 0
+    assert (said["added"] + said["known"], said["refused"]) == (people, 0)
+    assert genkan("logs", "verify").ok().out.startswith("Whole")
+    with closing(sqlite3.connect(f"file:{folder / 'dev.db'}?mode=ro", uri=True)) as database:
+        assert database.execute("SELECT count(*) FROM subject").fetchone()[0] == people
+        assert database.execute("SELECT count(*) FROM authenticator").fetchone()[0] == people
