@@ -93,6 +93,28 @@ def sign_up(page: Page, until: str = "Signed in") -> None:
             return
 
 
+def abroad(page: Page) -> None:
+    """Sign up where nothing more is asked, then sign in from Japan with the policy on."""
+    page.get_by_text("Sign-in only", exact=True).click()
+    page.locator("#screen").get_by_role("button", name="Sign up", exact=True).click()
+    page.locator("#letters .code").first.click()
+    page.keyboard.press("Enter")
+    expect(page.locator("#screen h3")).to_have_text("Signed in")
+    page.get_by_role("button", name="Sign out").click()
+    page.locator("#policies-open").click()
+    page.locator("#policies fieldset", has_text="Signing in abroad").get_by_text("On", exact=True).click()
+    page.keyboard.press("Escape")
+    page.get_by_label("Requests come from").select_option("Japan")
+    page.get_by_role("button", name="Clear").click()
+    page.locator("#screen").get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.locator("#letters .code")).to_have_count(2)
+    page.locator("#letters .code").first.click()
+    page.keyboard.press("Enter")
+    expect(page.locator("#screen h3")).to_have_text("One step up")
+    page.locator(".story .more summary").click()
+    page.wait_for_timeout(4500)  # until the last notice has gone
+
+
 def take(page: Page, name: str) -> None:
     """Keep a picture as WebP, which is a third of a PNG, and forget the visitor."""
     page.evaluate(
@@ -122,6 +144,9 @@ def main() -> None:
         page = visit(browser, base, DESK, "dark")
         sign_up(page, "Check your phone")
         take(page, "playground-dark")
+        page = visit(browser, base, DESK, "light")
+        abroad(page)
+        take(page, "playground-abroad")
         page = visit(browser, base, PHONE, "light")
         sign_up(page, "Check your phone")
         take(page, "playground-phone")

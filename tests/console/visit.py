@@ -22,6 +22,18 @@ WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
 
 Scheme = Literal["light", "dark"]
 
+LOOK = """
+Promise.all(
+    document.getAnimations()
+        .filter((one) => one.effect.getTiming().iterations === 1)
+        .map((one) => one.finished.catch(() => {})),
+).then(() => axe.run(document, {
+    iframes: false,
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+})).then(({violations}) => violations)
+"""
+"""Axe over the page, once what fades in is there."""
+
 
 class Visit:
     """A page in a profile of its own, and everything it complained of or asked for."""
@@ -50,11 +62,7 @@ class Visit:
     def faults(self) -> list[str]:
         """What axe finds: each rule that is broken, and where."""
         source = (ROOT / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
-        found: list[dict[str, Any]] = self.page.evaluate(
-            source
-            + ";0, axe.run(document, {iframes: false, runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa',"
-            " 'wcag22aa', 'best-practice']}).then(({violations}) => violations)"
-        )
+        found: list[dict[str, Any]] = self.page.evaluate(f"{source}; 0, {LOOK}")
         return [
             f"{rule['id']} ({rule['impact']}): {', '.join(str(node['target']) for node in rule['nodes'])}"
             for rule in found
@@ -65,11 +73,14 @@ class Visitor(Visit):
     """Somebody on the playground."""
 
     def __init__(
-        self, browser: Browser, server: Server, size: dict[str, int], scheme: Scheme = "light", name: str = ""
+        self, browser: Browser, server: Server, size: dict[str, int], scheme: Scheme, name: str
     ) -> None:
         super().__init__(browser, size, scheme)
         self.server = server
         self.name = name
+        self.is_careful = False
+        """Axe looks at every screen that is come to."""
+        self.found: list[str] = []
         self._seen = 0
         self._used = "none yet"
         self.page.goto(f"{server.base}/")
@@ -174,9 +185,9 @@ class Visitor(Visit):
     # What is kept of it.
 
     def look(self, name: str) -> None:
-        """Keep a picture."""
-        if not self.name:
-            return
+        """Keep a picture, and whatever axe finds."""
+        if self.is_careful:
+            self.found += self.faults()
         PICTURES.mkdir(parents=True, exist_ok=True)
         self._seen += 1
         width = "phone" if self.is_narrow else "desk"

@@ -17,12 +17,20 @@ const KEPT = "genkan.playground";
 
 let calls = 0; // native calls under way
 let session = null;
+let leaving = Promise.resolve(); // until a session that was left has been forgotten, no other can begin
 let typed = null; // the code input of the screen that shows one
 let newest = null; // the message that came with the present step, perhaps before its answer did
 
 // What is kept over a reload. -------------------------------------------------------------------------
 
-const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+function remembered() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT)) ?? {};
+  } catch {
+    return {};
+  }
+}
+const kept = remembered();
 const keep = (changed) => sessionStorage.setItem(KEPT, JSON.stringify(Object.assign(kept, changed)));
 const someone = (host) => `${["ada", "bo", "chi", "dana", "emi"][Math.floor(Math.random() * 5)]}.${1000 + Math.floor(Math.random() * 9000)}@${host}`;
 kept.address ??= someone("example.com");
@@ -156,6 +164,7 @@ const WAYS = { "sign-up": ["Sign up", "signUp"], "sign-in": ["Sign in", "signIn"
 
 /** The first screen: who, and by which way in. */
 function start(way = kept.way ?? "sign-up") {
+  if (session) leaving = session.signOut();
   session = null;
   if (way === "reset" && chosen("app") === "otp") way = "sign-in";
   const [address, input] = field("E-mail address", { name: "address", type: "email", autocomplete: "username", required: true, value: kept.address });
@@ -167,6 +176,7 @@ function start(way = kept.way ?? "sign-up") {
   })));
   const send = async () => {
     keep({ address: input.value.trim(), way });
+    await leaving;
     return (await driver())[WAYS[way][1]](kept.address);
   };
   const words = { "sign-up": "Sign up", "sign-in": "Sign in", reset: "Send a code" }[way];
@@ -290,7 +300,7 @@ function signedIn(now, note) {
     h("div", { class: "deeds" },
       !guarded && act("Call the demo API", async () => session.ask(apiScopes), "button"),
       act("Refresh", async () => ({ ...await session.refresh(guarded ? apiScopes : []), note: "Fresh tokens, by the refresh token." })),
-      act("Sign out", async () => { await session.signOut(); startAfterwards(); return {}; })));
+      act("Sign out", async () => { startAfterwards(); return {}; })));
   focusOn(heading);
   say(note ?? "Signed in.");
   return heading;
@@ -318,12 +328,11 @@ function tokenCard(name, token, audience) {
         h("dd", {}, typeof value === "string" ? value : JSON.stringify(value), MOMENTS.has(key) && h("span", { class: "soft" }, ` ${new Date(value * 1000).toLocaleString()}`)))))));
 }
 
-async function stepUp() {
-  await session?.signOut();
+function stepUp() {
   setup.querySelector("[name=goal][value=api]").checked = true;
   keepSetup();
   start("sign-in");
-  go(async () => (await driver()).signIn(kept.address));
+  go(async () => { await leaving; return (await driver()).signIn(kept.address); });
 }
 
 // Panes, codes, and the rest of the page. ------------------------------------------------------------
@@ -362,6 +371,9 @@ function suggest(message) {
   place.hidden = false;
 }
 
+// The demo apps accept every page of `localhost`, and so the page is at home there only.
+if (["127.0.0.1", "[::1]"].includes(location.hostname)) location.hostname = "localhost";
+
 record(authority, {
   started: () => { calls += 1; stage.dataset.talking = ""; },
   answered: () => { calls -= 1; if (calls === 0) delete stage.dataset.talking; },
@@ -369,11 +381,8 @@ record(authority, {
 restoreSetup();
 keepSetup();
 start();
-setup.addEventListener("change", async () => {
+setup.addEventListener("change", () => {
   keepSetup();
-  const old = session;
-  session = null;
-  await old?.signOut();
   startAgain();
 });
 
@@ -381,7 +390,6 @@ const inbox = listen({ fill, arrived: suggest });
 control({
   codeSeconds: Number(stage.dataset.codeSeconds),
   wiped: async () => {
-    await session?.signOut();
     sessionStorage.removeItem(KEPT);
     for (const key of ["way", "password"]) delete kept[key];
     await inbox.reload();

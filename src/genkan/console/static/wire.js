@@ -65,10 +65,10 @@ function journey(correlation, form, endpoint) {
   const found = known.get(correlation);
   if (found) return found;
   const list = h("ol", { class: "calls-list" });
-  const story = h("section", { class: "story", hidden: true, "aria-label": "The story of this journey" });
+  const story = h("div", { class: "story", hidden: true });
   const title = NAMES.find(([start]) => endpoint.startsWith(start))?.[1] ?? "Refresh";
   const name = endpoint === "/oauth2/v2.0/token" && form.grant_type === "refresh_token" ? "Refresh" : title;
-  journeys.append(h("section", { class: "journey", "aria-label": name }, h("h3", {}, name, h("span", { class: "journey-time" }, form.username ?? "")), list, story));
+  journeys.append(h("article", { class: "journey" }, h("h3", {}, name, h("span", { class: "journey-time" }, form.username ?? "")), list, story));
   const made = { list, story, turn: 0 };
   known.set(correlation, made);
   return made;
