@@ -103,7 +103,7 @@ def twilio_settings(server: Server, **changes: Any) -> Twilio:
         "secret": Secret(SECRET),
         "sender": "+447700900000",
         "url": server.url,
-        "timeout": 1,
+        "timeout": 20,
     }
     return Twilio(**{**settings, **changes})
 
@@ -142,7 +142,7 @@ def vonage_settings(server: Server, **changes: Any) -> Vonage:
         "secret": Secret(SECRET),
         "sender": "Contoso",
         "url": server.url,
-        "timeout": 1,
+        "timeout": 20,
     }
     return Vonage(**{**settings, **changes})
 
@@ -184,7 +184,7 @@ def sns_settings(server: Server, **changes: Any) -> Sns:
         "access_key_id": "AKIDEXAMPLE",
         "secret": Secret(SECRET),
         "url": f"{server.url}/",
-        "timeout": 1,
+        "timeout": 20,
     }
     return Sns(**{**settings, **changes})
 
@@ -236,7 +236,7 @@ def http_settings(server: Server, **changes: Any) -> HttpSms:
         "url": f"{server.url}/v1/messages",
         "authorization": Secret(f"Bearer {SECRET}"),
         "reference": "data.id",
-        "timeout": 1,
+        "timeout": 20,
     }
     return HttpSms(**{**settings, **changes})
 

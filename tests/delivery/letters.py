@@ -56,7 +56,7 @@ def a_parcel(message: Message, **changes: Any) -> Parcel:
         "message": message,
         "said": render(message, brand),
         "brand": brand,
-        "within": 5.0,
+        "within": 30.0,
         "lasts": 300.0,
     }
     return Parcel(**{**parcel, **changes})

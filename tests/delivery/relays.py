@@ -53,7 +53,7 @@ class Relay:
             "username": USER,
             "password": Secret(PASSWORD),
             "sender": "Contoso <no-reply@contoso.example>",
-            "timeout": 2,
+            "timeout": 20,
         }
         return Smtp(**{**settings, **changes})
 

