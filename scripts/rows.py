@@ -1,8 +1,10 @@
 """
 Say which test proves which row of the requirements, and write it down in `docs/reference/rows.md`.
 
-A row is a line of a table in docs/reference/*.md whose first cell is an identifier, as `| V1-037 | … |`.
-A test names rows by `@pytest.mark.proves("V1-037")`, a file of cases by `proves = ["CAP-002"]` in TOML.
+A row is a line of a table in docs/reference/*.md whose first cell is an identifier, as `| V1-037 | … |`,
+or `| D07 | … |` in the table of discrepancies.
+A test names rows by `@pytest.mark.proves("V1-037")`, a file of cases by `proves = ["CAP-002"]` in TOML,
+a discrepancy by its own name: `test_d07_…`.
 Where a table ends in the column `Now`, that column is filled in too.
 
     python scripts/rows.py           write the pages
@@ -23,11 +25,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
-ROW = re.compile(r"\| *([A-Z][A-Z0-9]{0,4}-\d+) *\|.*\|")
+ROW = re.compile(r"\| *([A-Z][A-Z0-9]{0,4}-\d+|D\d\d) *\|.*\|")
+DISCREPANCIES = re.compile(r"test_((?:d\d\d_)+)")
 BAR = re.compile(r"(?<!\\)\|")
 LINK_OR_BOLD = re.compile(r"\[([^]]*)\]\([^)]*\)|\*\*")
 
-LESS_TELLING = frozenset({"p", "number", "source", "test", "note", "now"})
+LESS_TELLING = frozenset(
+    {"p", "number", "source", "test", "note", "now", "entra docs", "js 5.30.0", "ios", "android (2024)"}
+)
 """Columns that the short text of a row leaves out."""
 
 HEAD = """# Rows and their proofs
@@ -43,6 +48,11 @@ Rows = dict[str, tuple[str, str]]
 
 Proofs = dict[str, list[tuple[str, str]]]
 """Row → the file, and the name of the test or case in it; empty when the whole file is meant."""
+
+
+def family(row: str) -> str:
+    """The rows that it is counted with."""
+    return row.partition("-")[0] if "-" in row else row[0]
 
 
 def tables(text: str) -> Iterator[tuple[int, list[str], str, list[str]]]:
@@ -86,6 +96,8 @@ def in_code(node: ast.AST, test: str) -> Iterator[tuple[str, str]]:
     """The rows that marks name, each with the function or class that the mark stands at."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         test = node.name
+        if named := DISCREPANCIES.match(test):
+            yield from ((number.upper(), test) for number in named[1].split("_") if number)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "proves":
         yield from ((str(a.value), test) for a in node.args if isinstance(a, ast.Constant))
     for child in ast.iter_child_nodes(node):
@@ -106,13 +118,13 @@ def pages(rows: Rows, proofs: Proofs) -> Iterator[tuple[Path, str]]:
     """Every page as it should read now."""
     families: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
-        families[row.partition("-")[0]].append(row)
+        families[family(row)].append(row)
     lines = [HEAD.format(len(rows.keys() & proofs.keys()), len(rows))]
-    for family, ids in families.items():
+    for name, ids in families.items():
         held = len(proofs.keys() & set(ids))
-        lines.append(f"| [{family}](#{family.lower()}) | {held} | {len(ids)} | {rows[ids[0]][0]} |")
-    for family, ids in families.items():
-        lines.append(f"\n## {family}\n\n| Row | Says | Proven by |\n|---|---|---|")
+        lines.append(f"| [{name}](#{name.lower()}) | {held} | {len(ids)} | {rows[ids[0]][0]} |")
+    for name, ids in families.items():
+        lines.append(f"\n## {name}\n\n| Row | Says | Proven by |\n|---|---|---|")
         for row in ids:
             tests = [f"[{test or Path(file).name}](../../{file})" for file, test in proofs.get(row, ())]
             page, text = rows[row]

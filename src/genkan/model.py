@@ -125,9 +125,11 @@ class Reason(StrEnum):
     GRANT_EXPIRED = "grant_expired"
     GRANT_REVOKED = "grant_revoked"
     GRANT_NEEDS_NEW_PASSWORD = "grant_needs_new_password"
+    GRANT_OF_DISABLED_SUBJECT = "grant_of_disabled_subject"
     FACTOR_REQUIRED = "factor_required"
     REAUTHENTICATION_REQUIRED = "reauthentication_required"
     # Our side.
+    TOO_MANY_REQUESTS = "too_many_requests"
     OVERLOADED = "overloaded"
     FAULT = "fault"
 
@@ -308,6 +310,10 @@ class Demand(Struct, frozen=True, kw_only=True):
     """Words of the request that stand for some of these scopes, as `.default`: MSAL looks its tokens up by them."""
     contexts: tuple[str, ...] = ()
     """Authentication contexts asked for by `claims` (`c1` … `c99`)."""
+    id_token_contexts: tuple[str, ...] = ()
+    """Those of them that were asked for in the ID token."""
+    capabilities: tuple[str, ...] = ()
+    """What the client says by `claims` that it can do; `cp1`: it understands a claims challenge (`xms_cc`)."""
 
 
 MessagePurpose = Literal["sign_in", "sign_up", "reset_password", "mfa", "enrol", "emergency", "notice"]
@@ -364,6 +370,11 @@ class Attribute(Struct, frozen=True, kw_only=True):
     required: bool = False
     max_length: int = 256
     regex: str | None = None
+    """What a text must match as a whole, in the syntax of RE2 (`engine.attributes.why_unreadable`)."""
+    options: tuple[str, ...] = ()
+    """Where there are any, a text is one of these. None of them has a comma or blanks around it."""
+    several: bool = False
+    """A text may be several of the options, joined by commas."""
 
 
 class UserFlow(Struct, frozen=True, kw_only=True):
@@ -454,6 +465,13 @@ class Registration(Struct, frozen=True, kw_only=True):
     """Graph's `oauth2PermissionScopes`, as JSON: all that is said of the scopes beside their names."""
 
 
+OptionalClaim = Literal["acrs", "email", "groups", "xms_cc"]
+"""
+What an app may have put into its tokens beside the usual (Graph's `optionalClaims`): the authentication contexts that
+are satisfied though nobody asked for them, the address, the ids of groups, and what the client can do.
+"""
+
+
 class Client(Struct, frozen=True, kw_only=True):
     """An application registration."""
 
@@ -475,6 +493,8 @@ class Client(Struct, frozen=True, kw_only=True):
     """The domain that alone may fill in a code from a text message, as `shop.example.com` (OTP-18)."""
     android_hash: str = ""
     """The hash of 11 characters by which Android hands a text message to the app (OTP-18)."""
+    optional_claims: tuple[OptionalClaim, ...] = ()
+    """What its ID tokens say beside the usual."""
     app_roles: tuple[str, ...] = ()
     """Application permissions of the administration API that it holds."""
     epoch: int = 0
@@ -489,8 +509,8 @@ class Resource(Struct, frozen=True, kw_only=True):
     name: str
     uri: str
     scopes: tuple[str, ...]
-    wants_contexts: bool = False
-    """Its tokens name authentication contexts already satisfied, unasked (the optional claim `acrs`)."""
+    optional_claims: tuple[OptionalClaim, ...] = ()
+    """What access tokens for it say beside the usual."""
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -549,6 +569,10 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """Ask for a little work before a name is looked at; apps must know how (THR-08)."""
     work_bits: int = 18
     """How much: each further bit doubles it. 18 are a quarter of a million digests."""
+    requests_per_second: int = 0
+    """Requests that are answered in a second, whoever sends them; 0 is no limit (conditional-access 13.2)."""
+    requests_per_second_per_address: int = 0
+    """The same for one client address; 0 is no limit (conditional-access 13.2)."""
     log_retention: timedelta = timedelta(days=30)
     """How long the sign-in log is kept, and what was found risky."""
     assess_risk: bool = False

@@ -24,6 +24,9 @@ from genkan.engine.transaction import Loaded, Needs
 from genkan.model import Identifier, Kind, Subject
 from genkan.policy.model import Applications, Conditions, GrantControls, Policy, Users
 from genkan.service import demo
+from genkan.service.admin import people
+from genkan.service.admin.door import Door, Refusal
+from genkan.service.hashing import Hashing
 from tests.attacks import lab as labs
 from tests.attacks.journeys import (
     ALL_TYPES,
@@ -62,6 +65,7 @@ from tests.attacks.journeys import (
 from tests.attacks.lab import BETWEEN_TEXTS, CELLS, LEGAL, PLACES, Cell, Lab, Place
 from tests.attacks.target import Target, new_number, sending
 from tests.server import Reply, new_address
+from tests.service.offices import OPERATOR
 from tests.wire.servers import two_tenants
 
 WRONG_CODE = ("invalid_grant", "invalid_oob_value", 50181)
@@ -163,6 +167,28 @@ def disabled(lab: Lab, who: Person) -> None:
 
 def enabled(lab: Lab, who: Person) -> None:
     lab.world.write(PutSubject(replace(subject(lab, who), status="active")))
+
+
+def ended(lab: Lab, who: Person, how: str) -> Callable[[], None]:
+    """An administrator disables or deletes the account. Returns how they think better of it."""
+    id, door = (
+        subject(lab, who).id,
+        Door(store=lab.world.store, hashing=Hashing(1), on_deliver=lambda: None, now=lambda: lab.world.now),
+    )
+
+    def set_enabled(enabled: bool) -> None:
+        changed = people.change(door, OPERATOR, id, people.PersonChange(enabled=enabled))
+        assert not isinstance(lab.world.run(changed), Refusal)
+
+    if how == "disabled":
+        set_enabled(False)
+        return lambda: set_enabled(True)
+    assert not isinstance(lab.world.run(people.remove(door, OPERATOR, id)), Refusal)
+
+    def restore() -> None:
+        assert not isinstance(lab.world.run(people.restore(door, OPERATOR, id)), Refusal)
+
+    return restore
 
 
 def quarantined(lab: Lab, who: Person, target: str) -> None:
@@ -722,6 +748,47 @@ def test_an_account_that_was_disabled_after_the_last_proof_gets_no_tokens(lab: L
     assert again.error == bad_token(TOKEN)
 
 
+@pytest.mark.proves("TOK-12")
+@pytest.mark.parametrize("end", ["disabled", "deleted"])
+@each_redemption
+def test_an_account_that_an_administrator_ended_gets_no_tokens_not_even_once_it_is_back(
+    lab: Lab, grant: str, end: str
+) -> None:
+    reach, cell = REDEMPTIONS[grant]
+    place = reach(lab)
+    think_better_of_it = ended(lab, place.who, end)
+
+    answers = [place.say(lab, cell, scope=PLAIN)]
+    think_better_of_it()
+    answers.append(place.say(lab, cell, scope=PLAIN))
+
+    assert [answer.error for answer in answers] == [bad_token(TOKEN)] * 2
+
+
+@pytest.mark.proves("TOK-12")
+@pytest.mark.parametrize("end", ["disabled", "deleted"])
+def test_nor_does_it_keep_a_session_or_begin_one(lab: Lab, end: str) -> None:
+    who = person(lab)
+    token, proof = challenged(lab, who)
+    session = prove_first(lab, who, token, proof, PLAIN).ok()["refresh_token"]
+    form = {"client_id": who.client, "grant_type": "refresh_token", "refresh_token": session}
+    think_better_of_it = ended(lab, who, end)
+
+    refreshed = lab.post(TOKEN, **form)
+    begun = lab.post(INITIATE, client_id=who.client, username=who.address, challenge_type=ALL_TYPES)
+    think_better_of_it()
+
+    assert refreshed.error[:2] == ("invalid_grant", "bad_token")
+    if end == "deleted":
+        assert begun.error == ("user_not_found", "", 50034)
+    else:
+        token, proof = challenged(lab, who)
+        assert token_set(prove_first(lab, who, token, proof, PLAIN)), "once it is back"
+    assert lab.post(TOKEN, **form).error == ("invalid_grant", "bad_token", 50173), (
+        "the old session stays dead"
+    )
+
+
 @pytest.mark.proves("FLOW-14", "OTP-22")
 @each_redemption
 def test_after_a_sign_out_everywhere_no_flow_of_before_gives_tokens(lab: Lab, grant: str) -> None:
@@ -806,7 +873,8 @@ def test_a_refresh_token_is_judged_on_what_is_so_now(lab: Lab, change: str) -> N
     with lab.world.changed(*documents):
         reply = lab.said(TOKEN, who.client, grant_type="refresh_token", refresh_token=issued["refresh_token"])
 
-    assert reply.error == {"disabled": DISABLED, "signed out": ENDED, "blocked": BLOCKED}[change]
+    disabled_by_now = ("invalid_grant", "bad_token", 50057)
+    assert reply.error == {"disabled": disabled_by_now, "signed out": ENDED, "blocked": BLOCKED}[change]
 
 
 ON_THE_WAY: dict[str, tuple[Callable[[Target], Place], Cell]] = {

@@ -58,7 +58,8 @@ ASK: dict[Kind, Callable[[Kind, str], Asked]] = {
     Kind.PASSWORD: asked_for_password,
 }
 
-every_kind = pytest.mark.parametrize("kind", list(Kind))
+every_kind = pytest.mark.parametrize("kind", list(TRAITS))
+"""Those that native apps can prove: what is proven in a browser or at another provider has no factor of its own."""
 
 
 @every_kind
@@ -68,6 +69,10 @@ def test_every_kind_has_traits(kind: Kind) -> None:
     assert traits.amr
     assert (traits.channel is None) == (kind is Kind.PASSWORD)
     assert not traits.phishing_resistant
+
+
+def test_every_kind_is_proven_here_or_in_a_browser_or_elsewhere() -> None:
+    assert {*Kind} - TRAITS.keys() == {Kind.PASSKEY, Kind.FEDERATED}
 
 
 def test_no_two_kinds_send_by_one_channel() -> None:

@@ -384,3 +384,33 @@ def test_unknown_paths_say_why(office: Office, method: str, path: str, status: i
 def test_a_body_of_more_than_a_mebibyte_is_refused(office: Office) -> None:
     answer = office.call("POST", "/users", b'{"displayName": "' + b"x" * 1024 * 1024 + b'"}')
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "BadRequest")
+
+
+# Applications. --------------------------------------------------------------------------------------------------------
+
+
+def test_an_application_says_which_optional_claims_its_tokens_have(office: Office) -> None:
+    one = {"name": "groups", "essential": False, "source": None, "additionalProperties": []}
+    uri = f"api://{uuid.uuid4().hex}"
+    made = office.made(
+        "/applications",
+        {
+            "displayName": "Orders",
+            "identifierUris": [uri],
+            "optionalClaims": {"idToken": [one], "accessToken": [one, one | {"name": "acrs"}]},
+        },
+    )
+    at = f"/applications/{made['id']}"
+
+    kept = office.call("GET", at).json()["optionalClaims"]
+    refused = office.call("PATCH", at, {"optionalClaims": {"idToken": [one | {"name": "phone"}]}})
+    office.call("PATCH", at, {"displayName": "Orders and more"})
+    still = office.call("GET", at).json()["optionalClaims"]
+    office.call("PATCH", at, {"optionalClaims": None})
+
+    assert [claim["name"] for claim in kept["accessToken"]] == ["groups", "acrs"]
+    assert kept["idToken"] == [one]
+    assert refused.status_code == 400
+    assert "phone" in refused.json()["error"]["message"]
+    assert still == kept
+    assert office.call("GET", at).json()["optionalClaims"] is None

@@ -38,6 +38,35 @@ def holds(limit: Limit, log: list[int]) -> bool:
     )
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 50), st.lists(st.floats(-3, 3), max_size=200))
+def test_a_pace_is_never_more_than_twice_kept_in_a_second_and_once_on_the_whole(
+    per_second: int, gaps: list[float]
+) -> None:
+    now, due, let_through = 1e9, 0.0, []
+    for gap in gaps:
+        now += abs(gap) / per_second
+        following = rate.paced(due, now, per_second)
+        if following is not None:
+            due = following
+            let_through.append(now)
+
+    for begin, first in enumerate(let_through):
+        for end, last in enumerate(let_through[begin:], begin + 1):
+            assert end - begin <= per_second * (1 + last - first) + 1e-3
+
+
+def test_a_burst_of_a_seconds_worth_is_let_through_and_then_one_at_a_time() -> None:
+    due, at_once = 0.0, 0
+    while (following := rate.paced(due, 1000.0, 20)) is not None:
+        due, at_once = following, at_once + 1
+
+    assert at_once == 20
+    assert rate.paced(due, 1000.04, 20) is None
+    assert rate.paced(due, 1000.051, 20) is not None
+    assert rate.paced(due, 900.0, 20) is not None, "a clock that was set back holds nobody up"
+
+
 def spent(limit: Limit, *times: datetime) -> tuple[int, ...]:
     """A history of spends that were all allowed."""
     history: tuple[int, ...] = ()

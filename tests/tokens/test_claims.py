@@ -12,9 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from genkan.model import Evidence, Identifier, Kind, Resource
+from genkan.model import Evidence, Identifier, Kind, OptionalClaim, Resource
 from genkan.tokens import base64url, metadata
-from genkan.tokens.claims import ACR_LADDER, access_token, assurance, client_info, id_token, pairwise
+from genkan.tokens.claims import (
+    ACR_LADDER,
+    AMR,
+    Issue,
+    access_token,
+    assurance,
+    client_info,
+    id_token,
+    pairwise,
+)
 from genkan.tokens.jwt import sign, verify
 from genkan.tokens.scopes import parse
 from tests.tokens.world import (
@@ -206,11 +215,81 @@ def test_a_demand_for_another_resource_is_a_fault(demand: Any, resource: Resourc
         access_token(replace(ISSUE, demand=demand, resource=resource))
 
 
-def test_satisfied_contexts_stand_in_both_tokens_and_asked_ones_do_not() -> None:
-    issue = replace(ISSUE, demand=replace(THINGS_DEMAND, contexts=("c1", "c4")), contexts=("c4",))
+def test_satisfied_contexts_are_named_where_they_were_asked_for_and_others_are_not() -> None:
+    demand = replace(THINGS_DEMAND, contexts=("c1", "c4", "c5"), id_token_contexts=("c5",))
+    issue = replace(ISSUE, demand=demand, contexts=("c4", "c5", "c6"))
 
-    assert written(access_token(issue))["acrs"] == ["c4"]
-    assert written(id_token(issue))["acrs"] == ["c4"]
+    assert written(access_token(issue))["acrs"] == ["c4", "c5"], "c6 nobody asked for, c1 is not satisfied"
+    assert written(id_token(issue))["acrs"] == ["c5"]
+
+
+# What an app has opted in to. -------------------------------------------------------------------------
+
+
+def opted(*, client: tuple[OptionalClaim, ...] = (), api: tuple[OptionalClaim, ...] = ()) -> Issue:
+    """What there is to tell: a context nobody asked for, two groups, a capability, an address."""
+    return replace(
+        ISSUE,
+        client=replace(APP, optional_claims=client),
+        resource=replace(THINGS, optional_claims=api),
+        demand=replace(THINGS_DEMAND, scopes=THINGS_DEMAND.scopes[:3], capabilities=("cp1",)),
+        contexts=("c7",),
+        groups=frozenset({"b", "a"}),
+    )
+
+
+OPTIONAL: dict[OptionalClaim, object] = {
+    "acrs": ["c7"],
+    "email": ADDRESS.value,
+    "groups": ["a", "b"],
+    "xms_cc": ["cp1"],
+}
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_an_optional_claim_stands_in_the_tokens_of_who_opted_in_and_in_no_other(name: OptionalClaim) -> None:
+    plain, of_client, of_api = opted(), opted(client=(name,)), opted(api=(name,))
+
+    assert written(id_token(of_client)) == written(id_token(plain)) | {name: OPTIONAL[name]}
+    assert written(access_token(of_client)) == written(access_token(plain))
+    assert written(access_token(of_api)) == written(access_token(plain)) | {name: OPTIONAL[name]}
+    assert written(id_token(of_api)) == written(id_token(plain))
+    assert not OPTIONAL.keys() & written(id_token(plain)).keys()
+    assert not OPTIONAL.keys() & written(access_token(plain)).keys()
+
+
+def test_more_than_two_hundred_groups_are_not_listed() -> None:
+    issue = opted(client=("groups",), api=("groups",))
+    many = replace(issue, groups=frozenset(map(str, range(201))))
+    just = replace(issue, groups=frozenset(map(str, range(200))))
+
+    for claims in (written(id_token(many)), written(access_token(many))):
+        assert claims["hasgroups"] is True
+        assert "groups" not in claims
+    assert len(written(id_token(just))["groups"]) == 200
+    assert "hasgroups" not in written(id_token(just))
+    assert "hasgroups" not in written(id_token(replace(ISSUE, groups=many.groups)))
+
+
+def test_what_is_not_there_is_not_told_to_who_opted_in() -> None:
+    wanted: tuple[OptionalClaim, ...] = ("acrs", "email", "groups", "xms_cc")
+    nobody = replace(MIKA, identifiers=(NUMBER,))
+    issue = replace(
+        opted(client=wanted, api=wanted),
+        subject=nobody,
+        contexts=(),
+        groups=frozenset(),
+        demand=THINGS_DEMAND,
+    )
+
+    assert not OPTIONAL.keys() & written(id_token(issue)).keys()
+    assert not OPTIONAL.keys() & written(access_token(issue)).keys()
+
+
+def test_the_directory_resource_opts_in_to_nothing() -> None:
+    issue = replace(opted(client=("email",)), demand=OIDC_DEMAND, resource=None)
+
+    assert not OPTIONAL.keys() & written(access_token(issue)).keys()
 
 
 def test_a_confidential_client_is_told_from_a_public_one() -> None:
@@ -321,7 +400,7 @@ def test_nothing_is_issued_without_a_first_factor(evidence: list[Evidence]) -> N
     st.lists(
         st.builds(
             Evidence,
-            kind=st.sampled_from(Kind),
+            kind=st.sampled_from(list(AMR)),
             place=st.sampled_from([None, ADDRESS.place, NUMBER.place]),
             at=st.datetimes(timezones=st.just(NOW.tzinfo)),
             part=st.sampled_from(["first", "second", "verified"]),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from genkan.model import DIRECTORY, Demand, Reason, Resource
-from genkan.tokens.scopes import OIDC, again, contexts, demand, parse
+from genkan.tokens.scopes import OIDC, Claims, again, claiming, demand, parse, read_claims
 from tests.tokens.world import APP, ORDERS, RESOURCES, THINGS
 
 USUAL = "openid profile offline_access"
@@ -162,14 +162,59 @@ def test_what_was_granted_is_granted_again(asked: list[str]) -> None:
     ],
 )
 def test_finds_the_contexts_asked_for(text: str | None, found: tuple[str, ...]) -> None:
-    assert contexts(text) == found
+    claims = read_claims(text)
+
+    assert isinstance(claims, Claims)
+    assert claims.contexts == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"access_token":{"acrs":{"value":"c1"}}}', ()),
+        ('{"id_token":{"acrs":{"values":["c2","c2"]}}}', ("c2",)),
+        ('{"access_token":{"acrs":{"value":"c1"}},"id_token":{"acrs":{"value":"c2"}}}', ("c2",)),
+    ],
+)
+def test_finds_which_of_them_were_asked_for_in_the_id_token(text: str, found: tuple[str, ...]) -> None:
+    claims = read_claims(text)
+
+    assert isinstance(claims, Claims)
+    assert claims.id_token_contexts == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"access_token":{"xms_cc":{"values":["cp1"]}}}', ("cp1",)),
+        ('{"access_token":{"xms_cc":{"values":["CP1","cp1"]}}}', ("cp1",)),
+        ('{"id_token":{"xms_cc":{"value":"cp1"}}}', ("cp1",)),
+        ('{"access_token":{"xms_cc":{"values":["cp2","admin"]}}}', ()),
+        ('{"access_token":{"xms_cc":null}}', ()),
+        ('{"xms_cc":{"values":["cp1"]}}', ()),
+    ],
+)
+def test_finds_what_the_client_says_it_can_do(text: str, found: tuple[str, ...]) -> None:
+    claims = read_claims(text)
+
+    assert isinstance(claims, Claims)
+    assert claims.capabilities == found
+
+
+def test_claims_replace_what_they_mention_and_nothing_else() -> None:
+    before = Demand(scopes=(READ,), resource=THINGS.id, contexts=("c1",), capabilities=("cp1",))
+
+    assert claiming(before, Claims()) == before
+    assert claiming(before, Claims(capabilities=("cp1",))) == before
+    after = claiming(before, Claims(contexts=("c2",), id_token_contexts=("c2",)))
+    assert after == replace(before, contexts=("c2",), id_token_contexts=("c2",))
 
 
 @pytest.mark.parametrize("context", ["c100", "c0", "c01", "c", "C1", "c1 ", "1", "", "c\u0661", "c1\n"])
 def test_refuses_contexts_that_cannot_be(context: str) -> None:
     text = json.dumps({"access_token": {"acrs": {"values": ["c1", context]}}})
 
-    assert contexts(text) is Reason.INVALID_CONTEXT
+    assert read_claims(text) is Reason.INVALID_CONTEXT
 
 
 @pytest.mark.parametrize(
@@ -192,7 +237,7 @@ def test_refuses_contexts_that_cannot_be(context: str) -> None:
     ],
 )
 def test_refuses_what_is_no_claims_request(text: str) -> None:
-    assert contexts(text) is Reason.PARAMETER_MALFORMED
+    assert read_claims(text) is Reason.PARAMETER_MALFORMED
 
 
 def test_both_parameters_make_the_demand() -> None:

@@ -682,6 +682,30 @@ def test_compat_unknown_names_of_sign_ins_and_resets_count_together(world: World
     assert answer.error == ANSWERED
 
 
+@pytest.mark.parametrize(
+    "header", ["x-forwarded-for", "forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "client-ip"]
+)
+@pytest.mark.proves("THR-07")
+def test_no_header_makes_a_client_another_one(world: World, header: str) -> None:
+    peer = f"203.0.113.{len(header)}"
+    form = {"client_id": world.otp_app, "challenge_type": ALL_TYPES}
+
+    def ask(client: str, n: int) -> tuple[str, str, int]:
+        said = f"for=198.51.{n}.1;proto=https" if header == "forwarded" else f"198.51.{n}.1"
+        return (
+            Elsewhere(world, client)
+            .post_form(strict.INITIATE, {**form, "username": nobody(world)}, {header: said})
+            .error
+        )
+
+    told = [ask(peer if n % 2 else f"::ffff:{peer}", n) for n in range(20)]
+    hidden = [ask(peer, 20), ask(f"::ffff:{peer}", 21)]
+    world.advance(timedelta(minutes=61).total_seconds())
+
+    assert told == [NOT_FOUND] * 20
+    assert hidden == [ANSWERED] * 2
+
+
 @pytest.mark.proves("ENUM-07")
 def test_compat_nothing_is_counted_for_the_machine_itself_in_development(world: World) -> None:
     answers = [

@@ -457,7 +457,7 @@ def test_a_disabled_account_gets_no_more_tokens(world: World) -> None:
 
     change(world, address, status="active")
 
-    assert refused.error == ("invalid_grant", "", 50057)
+    assert refused.error == ("invalid_grant", "bad_token", 50057), "which makes MSAL JS forget the token"
     assert refresh(world, token).status == 200, "the refusal left it as it was"
 
 

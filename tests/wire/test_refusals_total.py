@@ -96,10 +96,11 @@ def test_every_refusal_is_an_envelope_at_every_endpoint(reason: Reason) -> None:
 
 @every_reason
 @pytest.mark.proves("V1-033")
-def test_every_refusal_is_400_but_for_what_is_our_fault(reason: Reason) -> None:
+def test_every_refusal_is_400_but_for_haste_and_what_is_our_fault(reason: Reason) -> None:
     statuses = {written(endpoint, reason)[0] for endpoint in strict.ENDPOINTS}
 
-    assert statuses == {{Reason.OVERLOADED: 503, Reason.FAULT: 500}.get(reason, 400)}
+    others = {Reason.TOO_MANY_REQUESTS: 429, Reason.OVERLOADED: 503, Reason.FAULT: 500}
+    assert statuses == {others.get(reason, 400)}
 
 
 @every_reason

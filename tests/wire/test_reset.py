@@ -18,6 +18,7 @@ from genkan import identifiers
 from genkan.engine.messages import PutSubject
 from genkan.engine.transaction import Loaded, Needs
 from genkan.model import Identifier
+from genkan.policy.model import Users
 from genkan.service import demo
 from tests.server import Reply, new_address, new_number, newest
 from tests.wire import strict
@@ -172,6 +173,31 @@ def test_the_code_goes_to_another_mailbox_that_is_registered_as_method(world: Wo
     assert walk.heard[-1]["challenge_target_label"] == f"w***{other[16]}@ex****e.com"
     assert world.count(address, "reset_password") == 0
     assert walk.prove(code).status == 200
+
+
+@pytest.mark.proves("V1-168")
+def test_but_not_where_no_policy_wants_a_second_factor_of_the_person(world: World) -> None:
+    address, other, guest = new_address(), new_address().replace("ada", "work"), new_address()
+    world.person(address, password=PASSWORD, seconds=(mailbox(other),), age=timedelta(hours=13))
+    world.person(guest, password=PASSWORD, seconds=(mailbox(other + ".uk"),), age=timedelta(hours=13))
+    subject = stored(world, guest).subject
+    assert subject is not None
+    policy = next(p for p in world.directory.policies if p.id == demo.POLICY)
+    others = tuple(p.id for p in world.directory.policies if p.id != demo.POLICY)
+    of_all_but_guest = replace(
+        policy,
+        conditions=replace(
+            policy.conditions, users=Users(include_users=("All",), exclude_users=(subject.id,))
+        ),
+    )
+
+    with world.changed(of_all_but_guest, without=others):
+        reset_of(world).proven(guest)
+        reset_of(world).proven(address, other)
+    with world.changed(replace(policy, state="enabledForReportingButNotEnforced"), without=others):
+        reset_of(world).proven(address)
+    with world.changed(without=(policy.id, *others)):
+        reset_of(world).proven(address)
 
 
 @pytest.mark.proves("V1-168", "SSPR-10")
@@ -431,6 +457,29 @@ def test_an_expired_poll_is_told_so(server: StrictServer) -> None:
     assert walk.redeem().error == ("expired_token", "", 552003)
 
 
+@pytest.mark.proves("SSPR-05")
+def test_more_than_ten_polls_in_a_second_have_to_wait_and_the_flow_lives_on(world: World) -> None:
+    world.person(address := new_address(), password=PASSWORD)
+    walk = reset_of(world).proven(address)
+    submitted = walk.submit(NEW).ok().token
+    form = {"client_id": walk.app, "continuation_token": submitted}
+
+    answers = []
+    for _ in range(40):  # A busy machine may need more than a second for the first eleven.
+        answers.append(world.post_form(strict.RESET_POLL, form))
+        if answers[-1].status != 200:
+            break
+
+    assert len(answers) > 10
+    assert answers[-1].status == 429
+    assert answers[-1].error == ("temporarily_unavailable", "", 90055)
+    assert answers[-1].headers["retry-after"] == "1"
+    world.advance(1)
+    assert world.post_form(strict.RESET_POLL, form).ok()["status"] == "succeeded"
+    assert redeemed(world, walk.app, submitted).status == 200
+
+
+@pytest.mark.proves("SSPR-05")
 def test_another_client_learns_nothing_from_a_poll(server: StrictServer) -> None:
     walk = reset_of(server).done(account_by_password(server), NEW)
 
@@ -519,6 +568,7 @@ def test_who_has_no_method_yet_registers_one(world: World) -> None:
     assert answer.error == ("invalid_grant", "registration_required", 50079)
     offered = walk.post(strict.REGISTER_INTROSPECT).ok()["methods"]
     assert [method["id"] for method in offered] == ["sms", "email"]
+    assert [method["login_hint"] for method in offered] == ["", ""], "nothing prefilled that would be refused"
     own = walk.post(
         strict.REGISTER_CHALLENGE, challenge_type="oob", challenge_target=address, challenge_channel="email"
     )
@@ -540,6 +590,7 @@ def test_d09_the_browser_is_named_only_when_tokens_are_asked_for(server: StrictS
     assert signs_in(server, address, NEW)
 
 
+@pytest.mark.proves("PWD-10")
 def test_a_password_that_must_be_changed_is_changed_by_a_reset(world: World) -> None:
     world.person(address := new_address(), password=PASSWORD, must_change_password=True)
     before = first_factor_by_password(world, address, OPENID)
@@ -703,6 +754,29 @@ def test_no_token_but_that_of_a_right_code_sets_a_password(server: StrictServer)
 
     assert signs_in(server, address, PASSWORD)
     assert walk.prove(code).status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.proves("SSPR-06")
+def test_a_reset_has_no_links_and_whoever_looks_ahead_uses_nothing_up(
+    server: StrictServer, method: str
+) -> None:
+    address = account_by_password(server)
+    walk = reset_of(server)
+    walk.start(address).ok()
+    code = walk.send()
+    (message,) = [m for m in server.messages(address) if m["purpose"] == "reset_password"]
+    form = {"client_id": walk.app, "continuation_token": walk.token, "grant_type": "oob", "oob": code}
+
+    looked = [
+        server.http.request(method, f"{server.base}/dev{path}", params={**form, "new_password": NEW})
+        for path in (strict.RESET_CHALLENGE, strict.RESET_CONTINUE, strict.RESET_SUBMIT, strict.RESET_POLL)
+    ]
+
+    assert "http" not in json.dumps(message).replace(message["id"], "")
+    assert [answer.status_code for answer in looked] == [405] * 4
+    assert walk.prove(code).status == 200
+    assert signs_in(server, address, PASSWORD)
 
 
 @pytest.mark.proves("SSPR-02")

@@ -416,6 +416,28 @@ def test_the_list_may_be_asked_for_again_after_a_challenge(world: World) -> None
     assert proven(world, app, again.token, "mfa_oob", code).status == 200
 
 
+@pytest.mark.proves("OTP-20")
+def test_every_second_factor_is_a_code_that_the_person_carries_over(world: World) -> None:
+    person, app = Two(world), world.password_app
+    asked = person.asked
+    listed = world.post(strict.INTROSPECT, client_id=app, continuation_token=asked.token).ok()
+    kinds = {(m["challenge_type"], m["challenge_channel"]) for m in listed["methods"]}
+    sent = [challenged(world, app, asked.token, id=id) for id in person.methods.values()]
+    form = {"client_id": app, "continuation_token": sent[-1].token}
+
+    approved = [
+        world.post_form(strict.TOKEN, {**form, "grant_type": grant}).error
+        for grant in ("mfa_oob", "oob", "continuation_token", "password")
+    ]
+
+    assert kinds == {("oob", "email"), ("oob", "sms")}
+    assert {(s["binding_method"], s["code_length"]) for s in sent} == {("prompt", 8)}
+    assert approved[:2] == [("invalid_request", "", 900144)] * 2
+    assert all(error for error, _, _ in approved)
+    others = {Kind.PASSWORD, Kind.PASSKEY, Kind.FEDERATED}
+    assert {*Kind} - others == {Kind.EMAIL_OTP, Kind.SMS_OTP}, "no kind of approving by a touch"
+
+
 # Step-up by an authentication context. ------------------------------------------------------------------
 
 STEP_UP = json.dumps({"access_token": {"acrs": {"essential": True, "value": "c4"}}})

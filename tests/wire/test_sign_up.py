@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from genkan.engine.transaction import Needs
 from genkan.model import Attribute, Client, Kind, Subject, UserFlow
@@ -38,6 +39,8 @@ EXTENSION = "extension_0f0e0d0c0b0a09080706050403020100_"
 LOYALTY = f"{EXTENSION}loyaltyNumber"
 NEWS = f"{EXTENSION}newsletter"
 AGE = f"{EXTENSION}age"
+PLAN = f"{EXTENSION}plan"
+SPORTS = f"{EXTENSION}sports"
 CLUB = Client(
     id="aaaaaaaa-0000-4000-8000-0000000000e2",
     name="A club",
@@ -48,11 +51,18 @@ CLUB = Client(
             Attribute(name=LOYALTY, required=True, regex="[0-9]{6}"),
             Attribute(name=NEWS, type="boolean", required=True),
             Attribute(name=AGE, type="int64", required=True),
+            Attribute(name=PLAN, options=("Basic", "Family plan")),
+            Attribute(name=SPORTS, options=("Rowing", "Chess", "Darts"), several=True),
             Attribute(name="city", max_length=128),
         ),
     ),
 )
-MEMBER: dict[str, Any] = {"displayName": "Ada", LOYALTY: "123456", NEWS: "true", AGE: "36"}
+MEMBER: dict[str, Any] = {
+    "displayName": "Ada",
+    LOYALTY: "123456",
+    NEWS: "true",
+    AGE: "36",
+}
 """All that the club must know."""
 
 
@@ -442,6 +452,37 @@ def test_missing_attributes_are_asked_for_with_all_that_an_app_needs_to_ask(club
         {"name": NEWS, "type": "boolean", "required": True},
         {"name": AGE, "type": "int64", "required": True},
     ]
+
+
+@pytest.mark.proves("V1-148", "V1-150")
+def test_one_or_several_options_are_chosen_as_texts(club: World) -> None:
+    plan = Attribute(name=PLAN, required=True, options=("Basic", "Family plan"))
+    with club.changed(replace(CLUB, user_flow=UserFlow(first_factor=Kind.PASSWORD, attributes=(plan,)))):
+        asked = SignUp(club, CLUB.id)
+        asked.start(new_address(), password=PASSWORD).ok()
+        required = asked.prove(asked.send())["required_attributes"]
+    walk = SignUp(club, CLUB.id)
+    walk.start(address := new_address(), password=PASSWORD).ok()
+    walk.prove(walk.send())
+
+    refused = [
+        walk.supply(**{**MEMBER, **wrong_choice})
+        for wrong_choice in ({PLAN: "family plan"}, {PLAN: "Basic,Family plan"}, {SPORTS: "Chess,Boxing"})
+    ]
+    walk.supply(**MEMBER, **{PLAN: "Family plan", SPORTS: " Darts , Rowing"}).ok()
+
+    assert required == [{"name": PLAN, "type": "string", "required": True}]
+    assert [answer["invalid_attributes"] for answer in refused] == [
+        [{"name": PLAN}],
+        [{"name": PLAN}],
+        [{"name": SPORTS}],
+    ]
+    subject = club.run(club.store.read(Needs(identifier=address))).subject
+    assert subject is not None
+    assert {name: subject.attributes[name] for name in (PLAN, SPORTS)} == {
+        PLAN: "Family plan",
+        SPORTS: "Rowing,Darts",
+    }
 
 
 @pytest.mark.proves("V1-149")

@@ -6,15 +6,18 @@ Source: native-auth-v1 4.1, 9.1 to 9.4; rows 182 to 189; D14, D15, D16; TOK-03, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import jwt
 import pytest
 from msgspec.structs import replace
 
-from genkan.model import Client, Kind, Resource, UserFlow
+from genkan.engine.transaction import Needs
+from genkan.model import Client, Kind, OptionalClaim, Resource, UserFlow
 from genkan.service import demo
 from tests.server import Reply, first_factor_by_code, new_address, new_number, newest, register_phone
 from tests.wire import strict
@@ -338,6 +341,108 @@ def test_a_scope_that_cannot_be_granted_is_refused_and_nothing_is_lost(shop: Wor
 
     assert answer.error == ("invalid_scope", "", 70011)
     assert proven(shop, SHOP.id, sent.token, "oob", code, OPENID).status == 200
+
+
+# What an app id is worth. ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", strict.ENDPOINTS)
+@pytest.mark.proves("TOK-17")
+def test_nothing_is_granted_for_knowing_an_app(server: StrictServer, endpoint: str) -> None:
+    address = account_by_password(server)
+    everything = {
+        "username": address,
+        "scope": server.scope,
+        "challenge_type": "oob password redirect",
+        "attributes": "{}",
+        "oob": "12345678",
+        "password": "loud badger at dawn",
+        "new_password": "quiet otter by noon",
+        "challenge_target": address,
+        "continuation_token": "gk1." + "A" * 64,
+        "refresh_token": "gkr1." + "A" * 64,
+    }
+
+    answers = [
+        server.post_form(endpoint, {"client_id": app, "grant_type": grant, **everything})
+        for app in (server.otp_app, server.password_app)
+        for grant in ("password", "oob", "mfa_oob", "continuation_token", "refresh_token", "attributes")
+    ]
+
+    assert not any({"access_token", "id_token", "refresh_token"} & answer.body.keys() for answer in answers)
+    starts = (strict.INITIATE, strict.SIGNUP_START, strict.RESET_START)
+    assert endpoint in starts or {answer.status for answer in answers} == {400}
+    assert first_factor_by_password(server, address, OPENID).status == 200
+
+
+# Optional claims. -----------------------------------------------------------------------------------
+
+OPTIONAL: tuple[OptionalClaim, ...] = ("acrs", "email", "groups", "xms_cc")
+CLAIMS = json.dumps({"access_token": {"xms_cc": {"values": ["cp1"]}}})
+READ_ORDERS = f"{ORDERS.uri}/Read"
+
+
+def both(answer: Reply) -> list[dict[str, Any]]:
+    """What the access token and the id token say beside the usual."""
+    tokens = (strict.jwt(answer.ok()[name])[1] for name in ("access_token", "id_token"))
+    return [{name: claims[name] for name in OPTIONAL if name in claims} for claims in tokens]
+
+
+def member(world: World, address: str, *groups: str) -> None:
+    """Put somebody into groups."""
+    subject = world.run(world.store.read(Needs(identifier=address))).subject
+    assert subject is not None
+    for group in groups:
+        world.run(world.store.add_members(group, (subject.id,)))
+
+
+@pytest.mark.parametrize("opted", [("api",), ("app",), ("api", "app"), ()])
+def test_an_app_chooses_what_its_id_tokens_say_and_an_api_what_the_access_tokens_for_it_do(
+    shop: World, opted: tuple[str, ...]
+) -> None:
+    groups = [str(uuid4()), str(uuid4())]
+    address = account_by_code(shop)
+    member(shop, address, *groups)
+    app = replace(SHOP, optional_claims=OPTIONAL if "app" in opted else ())
+    api = replace(ORDERS, optional_claims=OPTIONAL if "api" in opted else ())
+    everything = {"email": address, "groups": sorted(groups), "xms_cc": ["cp1"]}
+
+    with shop.changed(app, api):
+        sent = challenged(shop, app.id, begun(shop, app.id, address).token)
+        code = newest(shop, address, "sign_in", set())
+        answer = proven(shop, app.id, sent.token, "oob", code, READ_ORDERS, claims=CLAIMS)
+        form = {"client_id": app.id, "grant_type": "refresh_token", "refresh_token": answer["refresh_token"]}
+        again = shop.post_form(strict.TOKEN, form)
+
+    wanted = [everything if "api" in opted else {}, everything if "app" in opted else {}]
+    assert both(answer) == wanted
+    assert both(again) == wanted, "a refresh without claims is for what was asked for at first"
+
+
+def test_who_left_a_group_is_not_said_to_be_in_it_after_the_next_refresh(shop: World) -> None:
+    address, group = account_by_code(shop), str(uuid4())
+    member(shop, address, group)
+    subject = shop.run(shop.store.read(Needs(identifier=address))).subject
+    assert subject is not None
+
+    with shop.changed(replace(ORDERS, optional_claims=("groups",))):
+        before = signed_in(shop, address, SHOP.id, READ_ORDERS).ok()
+        shop.run(shop.store.remove_members(group, (subject.id,)))
+        form = {"client_id": SHOP.id, "grant_type": "refresh_token", "refresh_token": before["refresh_token"]}
+        after = shop.post_form(strict.TOKEN, form)
+
+    assert [both(before)[0], both(after)[0]] == [{"groups": [group]}, {}]
+
+
+def test_contexts_asked_for_in_the_id_token_stand_there_too(shop: World) -> None:
+    address = account_by_code(shop)
+    claims = {"access_token": {"acrs": {"value": "c1"}}, "id_token": {"acrs": {"value": "c2"}}}
+    sent = challenged(shop, SHOP.id, begun(shop, SHOP.id, address).token)
+    code = newest(shop, address, "sign_in", set())
+
+    answer = proven(shop, SHOP.id, sent.token, "oob", code, READ_ORDERS, claims=json.dumps(claims))
+
+    assert both(answer) == [{"acrs": ["c1", "c2"]}, {"acrs": ["c2"]}]
 
 
 # Algorithms, transport. -----------------------------------------------------------------------------

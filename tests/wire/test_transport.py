@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from tests.server import BOTH, first_factor_by_code, new_number, newest
+from tests.server import BOTH, Reply, first_factor_by_code, new_number, newest
 from tests.wire import strict
 from tests.wire.journeys import (
     account_by_code,
@@ -27,6 +27,7 @@ from tests.wire.journeys import (
     proven,
 )
 from tests.wire.servers import FORM, StrictServer, World, in_process
+from tests.wire.walks import Elsewhere
 
 TENANT_ID = "aaaaaaaa-0000-4000-8000-000000000001"
 ROOTS = ("/dev", "/dev.onmicrosoft.com", f"/{TENANT_ID}")
@@ -638,3 +639,44 @@ def test_a_whole_sign_in_works_from_a_browser(server: StrictServer) -> None:
 
     assert answer.status == 200
     assert answer.headers["access-control-allow-origin"] == APP
+
+
+# How fast. ------------------------------------------------------------------------------------------
+
+
+def hastily(server: StrictServer, endpoint: str, most: int = 60) -> list[Reply]:
+    """Answers to the same request sent again and again, up to the first that has to wait."""
+    answers: list[Reply] = []
+    while len(answers) < most and (not answers or answers[-1].status != 429):
+        answers.append(server.post_form(endpoint, {"client_id": server.otp_app}))
+    return answers
+
+
+@every_endpoint
+def test_a_tenant_may_limit_how_many_requests_an_address_sends_in_a_second(
+    world: World, endpoint: str
+) -> None:
+    fast, other = (Elsewhere(world, f"2001:db8::{uuid4().hex[:4]}:{n}") for n in (1, 2))
+
+    with world.changed(requests_per_second_per_address=5):
+        answers = hastily(fast, endpoint)
+        elsewhere = hastily(other, endpoint, most=1)
+        world.advance(1)
+        later = hastily(fast, endpoint, most=1)
+
+    assert len(answers) > 5, "the sixth at the earliest"
+    assert answers[-1].error == ("temporarily_unavailable", "", 90055)
+    assert answers[-1].headers["retry-after"] == "1"
+    assert (elsewhere[0].status, later[0].status) == (400, 400)
+
+
+def test_a_tenant_may_limit_how_many_requests_it_answers_in_a_second(world: World) -> None:
+    with world.changed(requests_per_second=5):
+        answers = hastily(world, strict.TOKEN)
+        elsewhere = hastily(Elsewhere(world, "198.51.100.9"), strict.INITIATE, most=1)
+
+    assert answers[-1].status == elsewhere[0].status == 429
+
+
+def test_nothing_is_limited_unless_a_tenant_wants_it(world: World) -> None:
+    assert {answer.status for answer in hastily(Elsewhere(world, "198.51.100.10"), strict.TOKEN)} == {400}

@@ -21,6 +21,7 @@ from genkan.engine import (
     enrol,
     log,
     reset,
+    seats,
     sign_up,
     steps,
     strangers,
@@ -180,7 +181,11 @@ def _begin(event: Begin, client: Client, facts: Facts) -> Step:
 
 
 def _identify(flow: Flow, event: Identify, client: Client, facts: Facts) -> Step:
-    """Name the person. Nothing is verified and nothing is sent."""
+    """Name the person, and take a seat among their flows. Nothing is verified and nothing is sent."""
+    return seats.taken(_identified(flow, event, client, facts), event.identifier, facts)
+
+
+def _identified(flow: Flow, event: Identify, client: Client, facts: Facts) -> Step:
     flow = replace(flow, identifier=event.identifier, hides=strangers.hides(flow.purpose, facts))
     if flow.purpose is Purpose.SIGN_UP:
         step = sign_up.identify(flow, event, client, facts)
@@ -221,7 +226,7 @@ def _choose(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
 
 def _choose_verification(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
     """Send a code to the address that a sign-up names, or to one of the account whose password is reset (OTP-16)."""
-    target = reset.target(flow, facts) if flow.purpose is Purpose.RESET_PASSWORD else flow.identifier
+    target = reset.target(flow, client, facts) if flow.purpose is Purpose.RESET_PASSWORD else flow.identifier
     if target is None:
         return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
     return challenges.send(flow, event, client, facts, "verify", Kind.EMAIL_OTP, target, None)
@@ -493,6 +498,7 @@ def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
         demand=demand,
         assurance=assurance(flow.evidence),
         contexts=decision.acrs,
+        groups=facts.groups,
         grant=grant,
         refresh=refresh,
         token_id=facts.entropy.guid("token"),
@@ -530,6 +536,8 @@ def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:
             return steps.shown(flow, NeedAttributes(attributes=lacking))
         case AwaitingNewPassword():
             return steps.shown(flow, NeedNewPassword())
+        case AwaitingResume() if flow.purpose is Purpose.RESET_PASSWORD:
+            return reset.poll(flow, event, facts)
         case AwaitingResume():
             return steps.shown(flow, NeedResume())
         case _:

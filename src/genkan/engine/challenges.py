@@ -12,8 +12,15 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from genkan import identifiers
-from genkan.engine import budgets, steps, strangers, telephony, toll
-from genkan.engine.flow import AwaitingChoice, AwaitingNewPassword, AwaitingProof, Flow, Part
+from genkan.engine import budgets, seats, steps, strangers, telephony, toll
+from genkan.engine.flow import (
+    AwaitingChoice,
+    AwaitingNewPassword,
+    AwaitingProof,
+    AwaitingResume,
+    Flow,
+    Part,
+)
 from genkan.engine.messages import (
     Choose,
     Count,
@@ -23,6 +30,7 @@ from genkan.engine.messages import (
     Event,
     Facts,
     Identify,
+    Look,
     NeedProof,
     Prove,
     SetPassword,
@@ -51,18 +59,26 @@ SMS_RESEND_AFTER = timedelta(seconds=30)
 """Between two texts of one step (conditional-access 13.2)."""
 
 
-def limits(event: Event, loaded: Loaded, signals: Signals, key: bytes) -> Iterator[str]:
+def limits(
+    event: Event, begun: Purpose | None, loaded: Loaded, signals: Signals, key: bytes
+) -> Iterator[str]:
     """
-    The names of the limits that `advance` may spend from at this event: the shell loads their histories.
+    The names of the limits that `advance` may look at or spend from at this event: the shell loads their histories.
 
-    `key` is the tenant's for codes; with it a wrong password is known again, and nothing else is.
+    `begun` is the purpose of a flow that begins in the same breath. `key` is the tenant's for codes; with it a wrong
+    password is known again, and nothing else is.
     """
     flow, tenant = loaded.flow, loaded.directory.tenant
-    if isinstance(event, Identify):
-        yield from strangers.limits(signals, tenant)
+    purpose = flow.purpose if flow is not None else begun
+    if isinstance(event, Identify) and purpose is not None:
+        yield from strangers.limits(purpose, signals, tenant)
         yield from toll.limits(signals, tenant)
+        if (row := seats.row(event.identifier, loaded.subject, purpose, signals, tenant)) is not None:
+            yield row
     if flow is None:
         return
+    if flow.seats:
+        yield flow.seats
     match event, flow.stage:
         case Prove(), AwaitingProof(challenge=challenge):
             yield from budgets.names(flow, challenge, signals, tenant)
@@ -79,6 +95,8 @@ def limits(event: Event, loaded: Loaded, signals: Signals, key: bytes) -> Iterat
             for target in {*others} if part == "second" else {flow.identifier, own, *others}:
                 if target is not None and (part == "second" or target.kind != "phone"):
                     yield from _buckets(target, flow, part, signals, tenant)
+        case Look(), AwaitingResume() if flow.purpose is Purpose.RESET_PASSWORD:
+            yield rate.polls(flow.id.hex())
         case Enrol(target=Identifier() as target), _:
             yield from _buckets(target, flow, "enrol", signals, tenant)
         case _:

@@ -59,7 +59,7 @@ def context(
         locations=directory.locations,
         strengths=directory.strengths,
         security_defaults=tenant.security_defaults,
-        wants_acrs=resource is not None and resource.wants_contexts,
+        wants_acrs="acrs" in (*client.optional_claims, *(resource.optional_claims if resource else ())),
         settings=Settings(
             baseline_scopes=tenant.baseline_scopes,
             jit_when_methods_disabled=tenant.register_when_methods_disabled,

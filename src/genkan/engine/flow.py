@@ -113,6 +113,9 @@ class Flow(Struct, frozen=True, kw_only=True):
     """Proofs that were wrong, for the sign-in log."""
     enrolled: bool = False
     """A method was registered in this flow: its proof is the second factor (conditional-access 6.2)."""
+    seats: str = ""
+    """Where it sits among the flows of its account (`engine.seats`); empty: it takes no seat."""
+    seat: int = 0
     attributes: dict[str, Scalar] = field(default_factory=dict)
     password: Secret | None = None
     """The Argon2id string of a sign-up's password, until the account exists."""

@@ -34,6 +34,7 @@ from genkan.engine.messages import (
 from genkan.engine.plan import NOTHING_DEMANDED, judge
 from genkan.model import Attempt, Client, Demand, Evidence, Purpose, Reason, Risk, Subject
 from genkan.policy.model import Decision
+from genkan.tokens.scopes import claiming
 
 ENDS = frozenset(
     {
@@ -92,14 +93,13 @@ def _of_refresh(event: Renew, client: Client, facts: Facts, step: Step) -> LogSi
     grant = facts.grant
     if grant is None or facts.subject is None:
         return None
-    demand = event.demand or grant.demand
     about = _About(
         id=facts.entropy.guid("sign-in"),
         at=facts.now,
         correlation_id=facts.signals.correlation_id,
         purpose=Purpose.SIGN_IN,
         interactive=False,
-        demand=replace(demand, contexts=event.contexts or demand.contexts),
+        demand=claiming(event.demand or grant.demand, event.claims),
         steps=_steps(grant.evidence, ()),
         risk=facts.risk,
     )

@@ -52,6 +52,7 @@ from genkan.policy.model import (
 )
 from genkan.risk.footprint import NOTHING, Footprint
 from genkan.tokens.keys import SigningKey
+from genkan.tokens.scopes import Claims
 
 # Events: what the client may say. -------------------------------------------------------------------
 
@@ -130,8 +131,8 @@ class Renew(Struct, frozen=True, kw_only=True):
     token: Secret
     demand: Demand | None = None
     """None: what the grant is for."""
-    contexts: tuple[str, ...] = ()
-    """Authentication contexts asked for by `claims`, where no scope was named."""
+    claims: Claims = field(default_factory=Claims)
+    """What was asked for by `claims`, where no scope was named."""
 
 
 Event = Begin | Identify | Choose | Prove | Enrol | Confirm | SetPassword | Supply | Look | Resume | Renew
@@ -222,6 +223,8 @@ class Ready(Struct, frozen=True, kw_only=True):
     assurance: Assurance
     contexts: tuple[str, ...] = ()
     """The authentication contexts that are satisfied (`acrs`)."""
+    groups: frozenset[str] = frozenset()
+    """The subject's, nested ones counted."""
     grant: Grant
     refresh: Secret
     """The refresh token of this step."""

@@ -42,6 +42,7 @@ from genkan.model import (
 )
 from genkan.policy.decide import decide
 from genkan.policy.model import Context, Decision
+from genkan.tokens import scopes
 
 NOTHING_DEMANDED = Demand(scopes=("openid", "profile", "offline_access"), resource=DIRECTORY)
 """What a token request without `scope` is for: the directory resource (conditional-access 4.3)."""
@@ -74,6 +75,27 @@ def may_enrol(flow: Flow, client: Client, facts: Facts) -> Decision:
         purpose=flow.purpose,
     )
     return decide(facts.directory.policies, moment)
+
+
+def wants_second_factor(client: Client, facts: Facts) -> bool:
+    """Some policy would want a second factor of this person, for anything that this client may ask for."""
+    resources = facts.directory.resources
+    all_of_each = (
+        scopes.parse(f"{r.uri}/{scopes.EVERY_SCOPE}", client, resources) for r in resources.values()
+    )
+    moments = (
+        _moment(
+            facts,
+            client=client,
+            demand=demand,
+            evidence=(Evidence(kind=Kind.PASSWORD, at=facts.now, part="first"),),
+            kind="initial",
+            risk=facts.risk,
+        )
+        for demand in (NOTHING_DEMANDED, *all_of_each)
+        if isinstance(demand, Demand)
+    )
+    return any(decide(facts.directory.policies, moment).requires_mfa for moment in moments)
 
 
 def judge_grant(grant: Grant, demand: Demand, client: Client, facts: Facts) -> Decision:
@@ -147,9 +169,13 @@ def second_factors(decision: Decision) -> NeedChoice:
 
 
 def enrolments(decision: Decision, address: Identifier | None) -> NeedEnrolment:
-    """The kinds that may be registered here; the sign-in address prefills the e-mail one (native-auth-v1 D24)."""
+    """
+    The kinds that may be registered here. The sign-in address prefills the e-mail one (native-auth-v1 D24), but not
+    where it has counted in this flow already: it would be refused.
+    """
+    prefill = address.value if address and address.place not in decision.spent_places else ""
     methods = tuple(
-        Method(id=kind, kind=kind, hint=address.value if kind is Kind.EMAIL_OTP and address else "")
+        Method(id=kind, kind=kind, hint=prefill if kind is Kind.EMAIL_OTP else "")
         for kind in decision.registrable
     )
     return NeedEnrolment(methods=methods, because=decision.because)

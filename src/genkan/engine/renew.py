@@ -6,8 +6,6 @@ Source: native-auth-v1 4.4; TOK-05 to TOK-08, CA-07.
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from genkan.engine.messages import Effect, Facts, PutGrant, Ready, Record, Refused, Renew, Step
 from genkan.engine.plan import judge_grant
 from genkan.engine.steps import applied
@@ -40,14 +38,13 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
     if isinstance(redeemed, grants.Reuse):
         return _not_renewed(client, facts, redeemed.reason, PutGrant(redeemed.grant))
     if subject.status != "active":
-        return _not_renewed(client, facts, Reason.SUBJECT_DISABLED)
+        return _not_renewed(client, facts, Reason.GRANT_OF_DISABLED_SUBJECT)
     if subject.must_change_password:
         return _not_renewed(client, facts, Reason.GRANT_NEEDS_NEW_PASSWORD)
     demand = event.demand or scopes.again(redeemed.grant.demand, client, facts.directory.resources)
     if isinstance(demand, Reason):
         return _not_renewed(client, facts, demand)
-    if event.contexts:
-        demand = replace(demand, contexts=event.contexts)
+    demand = scopes.claiming(demand, event.claims)
     decision = judge_grant(redeemed.grant, demand, client, facts)
     if decision.outcome != "allow":
         reason = decision.reason or Reason.FACTOR_REQUIRED
@@ -60,6 +57,7 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
         demand=demand,
         assurance=assurance(redeemed.grant.evidence),
         contexts=decision.acrs,
+        groups=facts.groups,
         grant=redeemed.grant,
         refresh=redeemed.refresh,
         token_id=facts.entropy.guid("token"),

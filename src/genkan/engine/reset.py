@@ -15,10 +15,12 @@ from msgspec.structs import replace
 from genkan.engine import budgets, steps, strangers
 from genkan.engine.flow import AwaitingChoice, AwaitingNewPassword, AwaitingResume, Flow
 from genkan.engine.messages import (
+    Count,
     Effect,
     Event,
     Facts,
     Identify,
+    Look,
     NeedChoice,
     NeedNewPassword,
     NeedResume,
@@ -28,8 +30,9 @@ from genkan.engine.messages import (
     SetPassword,
     Step,
 )
+from genkan.engine.plan import wants_second_factor
 from genkan.model import Client, Evidence, Identifier, Kind, Reason
-from genkan.risk import account
+from genkan.risk import account, rate
 
 NEW_METHOD_COOLS = timedelta(hours=12)
 """A younger method gets no reset code: somebody else may just have added it (SSPR-10)."""
@@ -55,17 +58,32 @@ def identify(flow: Flow, event: Identify, facts: Facts) -> Step:
     return steps.go(flow, event, facts, AwaitingChoice(part="verify"), NeedChoice(second=False))
 
 
-def target(flow: Flow, facts: Facts) -> Identifier | None:
-    """Where the code goes: another registered mailbox if there is one, else the account's own (OTP-16)."""
+def target(flow: Flow, client: Client, facts: Facts) -> Identifier | None:
+    """
+    Where the code goes: the account's own address or, where a second factor is wanted of this person, another mailbox
+    registered as one (OTP-16). Without that, a mailbox once registered would for ever keep its owner from a reset.
+    """
     if flow.subject is None or facts.subject is None:
         return flow.identifier
     own = facts.subject.email
+    if not wants_second_factor(client, facts):
+        return own
     others = (
         a.target
         for a in facts.authenticators
         if a.kind is Kind.EMAIL_OTP and a.strong and a.created_at + NEW_METHOD_COOLS <= facts.now
     )
     return next((t for t in others if t is not None and t != own), own)
+
+
+def poll(flow: Flow, event: Look, facts: Facts) -> Step:
+    """The password is in place, so every poll says so; but not too many in a second (SSPR-05)."""
+    bucket = rate.polls(flow.id.hex())
+    history = rate.spend(facts.histories[bucket], rate.POLLS, facts.now)
+    if history is None:
+        return steps.no(flow, event, facts, Reason.TOO_MANY_REQUESTS)
+    polled = Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, rate.POLLS))
+    return Step(flow=None, reply=NeedResume(), effects=(polled,))
 
 
 def verified(flow: Flow, event: Event, facts: Facts, *effects: Effect) -> Step:

@@ -141,10 +141,16 @@ def unfit_account(flow: Flow, facts: Facts) -> Reason | None:
 
 
 def holder(identifier: Identifier, facts: Facts) -> Subject | None:
-    """Whom a name that somebody typed means. Where usernames are switched off they are nobody's."""
+    """
+    Whom a name that somebody typed means.
+
+    Where usernames are switched off they are nobody's, and so is a name whose account was deleted: that it stays taken
+    for a while is for a sign-up to say.
+    """
     if identifier.kind == "username" and not facts.directory.tenant.usernames:
         return None
-    return facts.subject
+    is_gone = facts.subject is not None and facts.subject.status == "deleted"
+    return None if is_gone else facts.subject
 
 
 def is_taken(flow: Flow, facts: Facts) -> bool:

@@ -20,9 +20,9 @@ from genkan.risk import rate
 from genkan.risk.rate import Limit
 
 
-def limits(signals: Signals, tenant: Tenant) -> Iterator[str]:
+def limits(purpose: Purpose, signals: Signals, tenant: Tenant) -> Iterator[str]:
     """The names of the limits that naming somebody may spend from."""
-    yield from (bucket for _, bucket in _limits(signals, tenant, Purpose.SIGN_UP))
+    yield from (bucket for _, bucket in _limits(signals, tenant, purpose))
 
 
 def _limits(signals: Signals, tenant: Tenant, purpose: Purpose) -> Iterator[tuple[Limit, str]]:

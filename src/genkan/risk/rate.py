@@ -145,6 +145,18 @@ def keep_until(history: tuple[int, ...], limit: Limit | Pool) -> datetime:
     return _EPOCH + history[-1] * _MILLISECOND + max(span for _, span in limit.windows)
 
 
+def paced(due: float, now: float, per_second: int) -> float | None:
+    """
+    Say whether one more request fits the pace, and when the next is due; None if it does not.
+
+    For limits too fast to log each request: a burst of a second's worth is let through, then one at a time.
+    Shapes: seconds; `due` is what the last call said, 0 at first. One that lies further ahead than it can, because
+            the clock was set back, counts for nothing.
+    """
+    following = (due if now < due <= now + 1 + 1e-6 else now) + 1 / per_second
+    return following if following <= now + 1 + 1e-6 else None
+
+
 def milliseconds(at: datetime) -> int:
     """Write a time as histories do, exactly and rounded down."""
     return (at - _EPOCH) // _MILLISECOND
@@ -205,6 +217,9 @@ STRANGERS_RESETS = Limit("strangers' password resets", ((2, _HOUR), (7, _DAY)))
 
 RESETS_FROM_NETWORK = Limit("password resets from a network", ((20, _HOUR),))
 """The same per client network (SSPR-08). Bucket: `resets_from_network`."""
+
+POLLS = Limit("polls of a reset", ((10, timedelta(seconds=1)),))
+"""Per flow (SSPR-05). Bucket: `polls`."""
 
 UNKNOWN_NAMES = Limit("names that nobody has", ((20, _HOUR),))
 """How often a client network is told that there is no such account (ENUM-07). Bucket: `unknown_names`."""
@@ -366,9 +381,19 @@ def resets_from_network(network: str) -> str:
     return f"reset/network/{_hidden(network)}"
 
 
+def polls(flow: str) -> str:
+    """Polls of a reset. `flow` is the id of its flow."""
+    return f"poll/{flow}"
+
+
 def unknown_names(network: str) -> str:
     """Names that nobody has, asked for by a client network."""
     return f"unknown/network/{_hidden(network)}"
+
+
+def seats(owner: str, purpose: str, network: str) -> str:
+    """Flows of one purpose about an account, or about a name that is nobody's, from a client network."""
+    return f"seat/{purpose}/{_hidden(f'{owner}/{network}')}"
 
 
 def new_names(network: str) -> str:

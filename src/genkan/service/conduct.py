@@ -14,12 +14,13 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from genkan.engine import strangers
+from genkan.engine import seats, strangers
 from genkan.engine.advance import LAWFUL, advance
 from genkan.engine.budgets import sighting
 from genkan.engine.challenges import limits
 from genkan.engine.flow import AwaitingNewPassword, Closed, Flow, bookmark, read_bookmark
 from genkan.engine.messages import (
+    Begin,
     Checked,
     Deliver,
     Directory,
@@ -244,13 +245,14 @@ class _Step:
         return Needs(flow=flow, identifier=identifier, grant=grant, buckets=self._buckets)
 
     def _buckets(self, loaded: Loaded) -> Iterable[str]:
+        begun = next((event.purpose for event in self._ask.events if isinstance(event, Begin)), None)
         for event in self._ask.events:
-            yield from limits(event, loaded, self._signals, self._keys.code)
+            yield from limits(event, begun, loaded, self._signals, self._keys.code)
 
     def decide(self, loaded: Loaded) -> tuple[Change, Answer]:
         """Advance by each event in turn; all that follows from them is one change."""
         facts = self._facts(loaded)
-        found = flow = self._admitted(loaded.flow)
+        found = flow = self._admitted(loaded)
         effects: list[Effect] = []
         reply: Reply = Refused(reason=Reason.INVALID_HANDLE)
         for position, event in enumerate(self._ask.events):
@@ -271,9 +273,15 @@ class _Step:
         answer = Answer(reply=reply, now=loaded.now, handle=handle, is_veiled=self._is_veiled(flow, facts))
         return Change(flow=kept, effects=tuple(effects)), answer
 
-    def _admitted(self, flow: Flow | None) -> Flow | None:
-        """The flow, if the handle is of its present phase and the dialect allows this call where it stands."""
+    def _admitted(self, loaded: Loaded) -> Flow | None:
+        """
+        The flow, if the handle is of its present phase, newer flows have not displaced it (FLOW-18), and the dialect
+        allows this call where it stands.
+        """
+        flow = loaded.flow
         if flow is None or self._handle is None or flow.phase != self._handle[1]:
+            return None
+        if seats.is_lost(flow, loaded.histories):
             return None
         return flow if self._ask.admits is None or self._ask.admits(flow) else None
 

@@ -78,6 +78,7 @@ class Issuer:
             resource=directory.resources.get(ready.demand.resource),
             assurance=ready.assurance,
             contexts=ready.contexts,
+            groups=ready.groups,
             token_id=ready.token_id,
             now=now,
             pairwise_key=self._pairwise_key,

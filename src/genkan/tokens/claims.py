@@ -16,12 +16,25 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from genkan.model import DIRECTORY, Assurance, Client, Demand, Evidence, Kind, Resource, Subject, Tenant
+from genkan.model import (
+    DIRECTORY,
+    Assurance,
+    Client,
+    Demand,
+    Evidence,
+    Kind,
+    OptionalClaim,
+    Resource,
+    Subject,
+    Tenant,
+)
 from genkan.tokens import base64url
 from genkan.tokens.scopes import OIDC
 
 VERSION = "2.0"
 """The shape of our tokens, as MSAL for mobile reads it (native-auth-v1 9.2)."""
+MAX_GROUPS = 200
+"""Of more groups than these a token says only that there are too many to list (`hasgroups`), as Entra's do."""
 NAMELESS = "unknown"
 """The `name` of who has none (native-auth-v1 9.2)."""
 
@@ -37,6 +50,9 @@ ACR_PASSWORD = "urn:genkan:acr:pwd"
 ACR_TWO_FACTORS = "urn:genkan:acr:mfa"
 ACR_LADDER = (ACR_CODE, ACR_PASSWORD, ACR_TWO_FACTORS)
 """From the weakest to the strongest (oauth-standards A5)."""
+
+
+Wanted = tuple[OptionalClaim, ...]
 
 
 class IdToken(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,10 +75,13 @@ class IdToken(Struct, frozen=True, kw_only=True, omit_defaults=True):
     uti: str
     email: str = ""
     acrs: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    hasgroups: bool = False
+    xms_cc: tuple[str, ...] = ()
 
 
 class AccessToken(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the client may do at one API. Says nothing personal (RFC 9068 section 6)."""
+    """What the client may do at one API. Says nothing personal that the API has not asked for (RFC 9068 section 6)."""
 
     iss: str
     aud: str
@@ -83,6 +102,10 @@ class AccessToken(Struct, frozen=True, kw_only=True, omit_defaults=True):
     amr: tuple[str, ...]
     acr: str
     acrs: tuple[str, ...] = ()
+    email: str = ""
+    groups: tuple[str, ...] = ()
+    hasgroups: bool = False
+    xms_cc: tuple[str, ...] = ()
 
 
 class ClientToken(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,6 +147,8 @@ class Issue(Struct, frozen=True, kw_only=True):
     assurance: Assurance
     contexts: tuple[str, ...] = ()
     """The authentication contexts that policy found satisfied. What was merely asked for is in the demand."""
+    groups: frozenset[str] = frozenset()
+    """The subject's, nested ones counted."""
     token_id: str
     """A fresh random id: `jti` of the access token, `uti` of the id token."""
     now: datetime
@@ -132,13 +157,9 @@ class Issue(Struct, frozen=True, kw_only=True):
 
 
 def id_token(issue: Issue) -> IdToken:
-    """
-    Make the claims of the id token.
-
-    The contexts stand in both tokens, whichever they were asked for: a demand does not keep the two apart.
-    """
+    """Make the claims of the id token: those of every app, and the optional ones of this client."""
+    wanted = issue.client.optional_claims
     subject, assurance, now = issue.subject, issue.assurance, _seconds(issue.now)
-    email = subject.email
     name = subject.attributes.get("displayName")
     return IdToken(
         iss=issue.issuer,
@@ -149,15 +170,18 @@ def id_token(issue: Issue) -> IdToken:
         sub=pairwise(issue.pairwise_key, issue.tenant.id, issue.client.id, subject.id),
         oid=subject.id,
         tid=issue.tenant.id,
-        preferred_username=email.value if email else _any_name(subject),
+        preferred_username=_address(subject) or _any_name(subject),
         name=name if isinstance(name, str) and name else NAMELESS,
         ver=VERSION,
         auth_time=_seconds(assurance.auth_time),
         amr=assurance.amr,
         acr=assurance.acr,
         uti=issue.token_id,
-        email=email.value if email and "email" in issue.demand.scopes else "",
-        acrs=issue.contexts,
+        email=_address(subject) if "email" in (*wanted, *issue.demand.scopes) else "",
+        acrs=_contexts(issue, wanted, issue.demand.id_token_contexts),
+        groups=_groups(issue, wanted),
+        hasgroups=_has_too_many_groups(issue, wanted),
+        xms_cc=issue.demand.capabilities if "xms_cc" in wanted else (),
     )
 
 
@@ -171,6 +195,7 @@ def access_token(issue: Issue) -> AccessToken:
     Raises: `ValueError` where the resource is not that of the demand.
     """
     demand, assurance, now = issue.demand, issue.assurance, _seconds(issue.now)
+    wanted = issue.resource.optional_claims if issue.resource else ()
     if (issue.resource.id if issue.resource else DIRECTORY) != demand.resource:
         raise ValueError(f"the demand is for {demand.resource}, not for the resource given")
     if issue.resource is None:
@@ -198,7 +223,11 @@ def access_token(issue: Issue) -> AccessToken:
         auth_time=_seconds(assurance.auth_time),
         amr=assurance.amr,
         acr=assurance.acr,
-        acrs=issue.contexts,
+        acrs=_contexts(issue, wanted, demand.contexts),
+        email=_address(issue.subject) if "email" in wanted else "",
+        groups=_groups(issue, wanted),
+        hasgroups=_has_too_many_groups(issue, wanted),
+        xms_cc=demand.capabilities if "xms_cc" in wanted else (),
     )
 
 
@@ -226,6 +255,24 @@ def client_token(
         epoch=client.epoch,
         ver=VERSION,
     )
+
+
+def _contexts(issue: Issue, wanted: Wanted, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The satisfied contexts that were asked for in this token; all of them where the app wants to know unasked."""
+    return issue.contexts if "acrs" in wanted else tuple(c for c in issue.contexts if c in asked)
+
+
+def _groups(issue: Issue, wanted: Wanted) -> tuple[str, ...]:
+    is_told = "groups" in wanted and len(issue.groups) <= MAX_GROUPS
+    return tuple(sorted(issue.groups)) if is_told else ()
+
+
+def _has_too_many_groups(issue: Issue, wanted: Wanted) -> bool:
+    return "groups" in wanted and len(issue.groups) > MAX_GROUPS
+
+
+def _address(subject: Subject) -> str:
+    return subject.email.value if subject.email else ""
 
 
 def pairwise(key: bytes, tenant_id: str, client_id: str, subject_id: str) -> str:

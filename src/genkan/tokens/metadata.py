@@ -57,6 +57,8 @@ class Discovery(Struct, frozen=True, kw_only=True):
         "amr",
         "acr",
         "acrs",
+        "groups",
+        "xms_cc",
     )
     claims_parameter_supported: bool = True
     acr_values_supported: tuple[str, ...] = ACR_LADDER

@@ -23,6 +23,9 @@ ALWAYS_GRANTED = ("openid", "profile", "offline_access")
 EVERY_SCOPE = ".default"
 """Stands for all scopes of a resource that the client is registered for."""
 
+CAPABILITIES = frozenset({"cp1"})
+"""What a client may say it can do: understand a claims challenge (conditional-access 7). Other words are ignored."""
+
 _CONTEXT = re.compile(r"c[1-9][0-9]?")
 """The ids an authentication context may have, `c1` to `c99` (conditional-access 7)."""
 
@@ -36,6 +39,7 @@ class _Wanted(Struct, frozen=True):
 
 class _Section(Struct, frozen=True):
     acrs: _Wanted | None = None
+    xms_cc: _Wanted | None = None
 
 
 class _ClaimsParameter(Struct, frozen=True):
@@ -46,21 +50,36 @@ class _ClaimsParameter(Struct, frozen=True):
 _read_claims = msgspec.json.Decoder(_ClaimsParameter).decode
 
 
+class Claims(Struct, frozen=True, kw_only=True):
+    """What a `claims` parameter asks for, as far as anybody here looks at it; each as in `Demand`."""
+
+    contexts: tuple[str, ...] = ()
+    id_token_contexts: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+
+
 def demand(
     scope: str | None, claims: str | None, client: Client, resources: Mapping[str, Resource]
 ) -> Demand | Reason:
     """
     Return what a token request asks for, from its parameters `scope` and `claims` as they came.
 
-    Refuses: as `parse` and `contexts` do.
+    Refuses: as `parse` and `read_claims` do.
     """
     asked = parse(scope, client, resources)
-    wanted = contexts(claims)
+    wanted = read_claims(claims)
     if isinstance(asked, Reason):
         return asked
     if isinstance(wanted, Reason):
         return wanted
-    return replace(asked, contexts=wanted) if wanted else asked
+    return claiming(asked, wanted)
+
+
+def claiming(demand: Demand, claims: Claims) -> Demand:
+    """Return the demand with these claims; what they do not mention stays as it was."""
+    if claims.contexts:
+        demand = replace(demand, contexts=claims.contexts, id_token_contexts=claims.id_token_contexts)
+    return replace(demand, capabilities=claims.capabilities) if claims.capabilities else demand
 
 
 def parse(text: str | None, client: Client, resources: Mapping[str, Resource]) -> Demand | Reason:
@@ -99,7 +118,7 @@ def again(granted: Demand, client: Client, resources: Mapping[str, Resource]) ->
     found = parse(" ".join(granted.scopes), client, resources)
     if isinstance(found, Reason):
         return found
-    return replace(found, contexts=granted.contexts, asked=granted.asked)
+    return replace(granted, scopes=found.scopes, resource=found.resource)
 
 
 def _of_resource(
@@ -120,25 +139,33 @@ def _of_resource(
     return None
 
 
-def contexts(text: str | None) -> tuple[str, ...] | Reason:
+def read_claims(text: str | None) -> Claims | Reason:
     """
-    Return the authentication contexts that a `claims` parameter asks for, in its order; none when it is missing.
+    Return what a `claims` parameter asks for, contexts in its order; nothing when it is missing.
 
-    All that are named must be satisfied, those in `values` too: it is no choice. Other claims are not looked at.
+    All contexts that are named must be satisfied, those in `values` too: it is no choice. Claims that nobody here can
+    do anything about are not looked at.
     Refuses: `PARAMETER_MALFORMED` for what is no claims request, `INVALID_CONTEXT` for an id outside `c1` to `c99`.
     """
     if not text:
-        return ()
+        return Claims()
     try:
         parameter = _read_claims(text)
     except (ValueError, RecursionError):
         return Reason.PARAMETER_MALFORMED
-    found: dict[str, None] = {}
-    for section in (parameter.access_token, parameter.id_token):
-        if section is not None and (wanted := section.acrs) is not None:
-            if wanted.value is not None:
-                found[wanted.value] = None
-            found |= dict.fromkeys(wanted.values or ())
-    if not all(_CONTEXT.fullmatch(context) for context in found):
+    access, identity = (parameter.access_token or _Section(), parameter.id_token or _Section())
+    in_id_token = _named(identity.acrs)
+    contexts = tuple(dict.fromkeys((*_named(access.acrs), *in_id_token)))
+    if not all(_CONTEXT.fullmatch(context) for context in contexts):
         return Reason.INVALID_CONTEXT
-    return tuple(found)
+    said = (word.lower() for word in (*_named(access.xms_cc), *_named(identity.xms_cc)))
+    capabilities = tuple(dict.fromkeys(word for word in said if word in CAPABILITIES))
+    return Claims(contexts=contexts, id_token_contexts=in_id_token, capabilities=capabilities)
+
+
+def _named(wanted: _Wanted | None) -> tuple[str, ...]:
+    """The values asked for, each once."""
+    if wanted is None:
+        return ()
+    single = () if wanted.value is None else (wanted.value,)
+    return tuple(dict.fromkeys((*single, *(wanted.values or ()))))

@@ -228,7 +228,7 @@ def _read_token(form: Form, directory: Directory) -> Ask | Refused:
             renew = (
                 Renew(token=token, demand=demand)
                 if form.get("scope")
-                else Renew(token=token, contexts=demand.contexts if demand else ())
+                else Renew(token=token, claims=_claims(form))
             )
             return Ask(client=form["client_id"].lower(), events=(renew,))
         case "password":
@@ -383,6 +383,12 @@ def _demand(form: Form, directory: Directory) -> Demand | Refused | None:
     if isinstance(demand, Reason):
         return Refused(reason=demand, detail="claims" if demand is Reason.PARAMETER_MALFORMED else "")
     return demand
+
+
+def _claims(form: Form) -> scopes.Claims:
+    """The `claims` alone; what cannot be read has been refused with the demand."""
+    claims = scopes.read_claims(form.get("claims"))
+    return claims if isinstance(claims, scopes.Claims) else scopes.Claims()
 
 
 # Answers. -------------------------------------------------------------------------------------------

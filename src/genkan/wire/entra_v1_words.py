@@ -46,6 +46,8 @@ class Error(Struct, frozen=True):
     text: str
     suberror: str = ""
     status: int = 400
+    wait: int = 0
+    """Seconds after which the request may be repeated as it is, where that is to be said (1.5)."""
 
 
 CREDENTIAL_REQUIRED = Error("credential_required", 55103, "A password is needed.")
@@ -220,8 +222,12 @@ ERRORS: Mapping[Reason, Error] = {
         "Repeat the request with the header x-genkan-work: the puzzle, a colon, and what makes SHA-256 of it all begin "
         "with as many zero bits as the puzzle's first number says.",
     ),
+    Reason.GRANT_OF_DISABLED_SUBJECT: Error("invalid_grant", 50057, "The account is disabled.", "bad_token"),
+    Reason.TOO_MANY_REQUESTS: Error(
+        "temporarily_unavailable", 90055, "Too many requests; wait a second.", status=429, wait=1
+    ),
     Reason.OVERLOADED: Error(
-        "temporarily_unavailable", 90055, "Too busy; try again in a moment.", status=503
+        "temporarily_unavailable", 90055, "Too busy; try again in a moment.", status=503, wait=2
     ),
     Reason.FAULT: Error(
         "server_error", 50000, "Something broke on our side; nothing was changed.", status=500
@@ -257,7 +263,7 @@ def write_refused(request: Request, refused: Refused, now: datetime) -> Response
     elif refused.reason is Reason.WORK_NEEDED:
         return write_error(request, error, now, puzzle=refused.detail)
     elif refused.detail:
-        error = Error(error.error, error.code, refused.detail, error.suberror, error.status)
+        error = replace(error, text=refused.detail)
     invalid = {"invalid_attributes": [{"name": n} for n in refused.attributes]} if refused.attributes else {}
     return write_error(request, error, now, **invalid)
 
@@ -278,7 +284,7 @@ def write_error(request: Request, error: Error, now: datetime, **members: Any) -
         **({"suberror": error.suberror} if error.suberror else {}),
         **members,
     }
-    headers = (("retry-after", "2"),) if error.status == 503 else ()
+    headers = (("retry-after", str(error.wait)),) if error.wait else ()
     return json_response(body, error.status, *headers)
 
 

@@ -28,6 +28,7 @@ from genkan.engine.messages import Directory, Refused, Signals
 from genkan.engine.transaction import StoreUnavailable
 from genkan.exchange import Request, Response, json_response
 from genkan.model import Place, Reason
+from genkan.risk import rate
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
 from genkan.tokens.keys import KeyRing
@@ -48,6 +49,9 @@ FORM = "application/x-www-form-urlencoded"
 FORWARDED_FOR = b"x-forwarded-for"
 SLOW_BODY_SECONDS = 10
 """A body that has not arrived by then is not waited for (AVL-05)."""
+
+MOST_ADDRESSES = 10_000
+"""Clients whose pace is kept; those that are due are forgotten then."""
 
 ALLOWED_HEADERS = (
     "content-type, client-request-id, return-client-request-id, x-client-sku, x-client-ver, x-client-os, x-client-cpu, "
@@ -92,6 +96,8 @@ class TenantEdge:
         self.ring = ring
         self.clock = clock
         self.base_url = base_url
+        self._due: dict[str, float] = {}
+        """When the next request of an address is due, and under an empty one that of anybody."""
         self._origins: tuple[Directory, dict[str, bool]] | None = None
 
     def allows(self, origin: str) -> bool:
@@ -103,6 +109,23 @@ class TenantEdge:
         if origin not in known:
             known[origin] = any(is_origin_of(client, origin) for client in directory.clients.values())
         return known[origin]
+
+    def paces(self, address: str) -> bool:
+        """One more request fits the limits of the tenant, where it has set any. Refused ones count for nothing."""
+        tenant = self.conduct.directory().tenant
+        limits = {"": tenant.requests_per_second}
+        if address:
+            limits[address] = tenant.requests_per_second_per_address
+        now = self.clock().timestamp()
+        following = {
+            key: rate.paced(self._due.get(key, 0), now, limit) for key, limit in limits.items() if limit
+        }
+        if None in following.values():
+            return False
+        if len(self._due) > MOST_ADDRESSES:
+            self._due = {key: due for key, due in self._due.items() if due > now}
+        self._due |= {key: due for key, due in following.items() if due is not None}
+        return True
 
 
 class App:
@@ -287,6 +310,10 @@ class App:
         content_type = request.headers.get("content-type", FORM).partition(";")[0].strip().lower()
         if content_type != FORM:
             return entra_v1_words.write_misuse(request, 415, f"Send the body as {FORM}.", tenant.clock())
+        if not tenant.paces(request.address):
+            return entra_v1_words.write_refused(
+                request, Refused(reason=Reason.TOO_MANY_REQUESTS), tenant.clock()
+            )
         body = await _body(request.headers, receive)
         if body is None:
             limit = f"Send at most {reading.MAX_BODY_BYTES} bytes, within {SLOW_BODY_SECONDS} seconds."

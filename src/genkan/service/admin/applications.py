@@ -26,6 +26,7 @@ from genkan.model import (
     Client,
     ClientCertificate,
     ClientSecret,
+    OptionalClaim,
     RedirectUris,
     Registration,
     Resource,
@@ -149,7 +150,10 @@ class ApplicationChange(Struct, frozen=True, kw_only=True):
     notes: str | UnsetType = UNSET
     tags: tuple[str, ...] | UnsetType = UNSET
     certificates: tuple[ClientCertificate, ...] | UnsetType = UNSET
-    wants_contexts: bool | UnsetType = UNSET
+    id_token_claims: tuple[OptionalClaim, ...] | UnsetType = UNSET
+    """What its ID tokens say beside the usual (`optionalClaims.idToken`)."""
+    access_token_claims: tuple[OptionalClaim, ...] | UnsetType = UNSET
+    """The same of access tokens for the API that it offers (`optionalClaims.accessToken`)."""
 
 
 class PermissionScope(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -460,6 +464,8 @@ def _changed(found: Application, change: ApplicationChange, directory: Directory
         if isinstance(resolved, Refusal):
             return resolved
         given["scopes"] = resolved
+    if not isinstance(change.id_token_claims, UnsetType):
+        given["optional_claims"] = change.id_token_claims
     if not isinstance(change.certificates, UnsetType):
         given["certificates"] = change.certificates
     if not isinstance(change.redirect_uris, UnsetType):
@@ -523,18 +529,10 @@ def _resource(
         )
     if len(scopes) > MOST_SCOPES or len(set(scopes)) < len(scopes) or not all(map(_is_scope, scopes)):
         return invalid(f"There are {MOST_SCOPES} scopes at most, each with a name of its own.", "api")
-    wants = change.wants_contexts
-    return Resource(
-        id=found.id,
-        name=client.name,
-        uri=uri,
-        scopes=scopes,
-        wants_contexts=wants
-        if not isinstance(wants, UnsetType)
-        else before.wants_contexts
-        if before
-        else False,
-    )
+    claims = before.optional_claims if before else ()
+    if not isinstance(change.access_token_claims, UnsetType):
+        claims = change.access_token_claims
+    return Resource(id=found.id, name=client.name, uri=uri, scopes=scopes, optional_claims=claims)
 
 
 def _asks_for(wants: str, directory: Directory) -> tuple[str, ...] | Refusal:
@@ -590,11 +588,16 @@ def _seen(app: Application) -> dict[str, Any]:
             "redirectUris": registration.redirect_uris,
             "requiredResourceAccess": registration.wants,
             "scopes": client.scopes,
+            "optionalClaims.idToken": client.optional_claims,
             "notes": registration.notes,
             "tags": registration.tags,
             "appRoles": [role.value for role in registration.roles],
             "keyCredentials": [certificate.id for certificate in client.certificates],
         }
     if resource is not None:
-        seen |= {"identifierUris": [resource.uri], "oauth2PermissionScopes": resource.scopes}
+        seen |= {
+            "identifierUris": [resource.uri],
+            "oauth2PermissionScopes": resource.scopes,
+            "optionalClaims.accessToken": resource.optional_claims,
+        }
     return seen

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from genkan.engine.messages import Directory
 from genkan.exchange import Response, json_response
-from genkan.model import AppRole, ClientCertificate, ClientSecret, RedirectUris
+from genkan.model import AppRole, ClientCertificate, ClientSecret, OptionalClaim, RedirectUris
 from genkan.service.admin import applications
 from genkan.service.admin.applications import PERMISSIONS, Application, ApplicationChange, scopes_of, wants_of
 from genkan.service.admin.door import version
@@ -100,10 +100,17 @@ def shown(app: Application, directory: Directory) -> dict[str, Any]:
 
 
 def _optional_claims(app: Application) -> dict[str, Any] | None:
-    if app.resource is None or not app.resource.wants_contexts:
+    """Those of access tokens belong to the API that the application offers, those of ID tokens to the client."""
+    of_api = app.resource.optional_claims if app.resource else ()
+    of_client = app.client.optional_claims if app.client else ()
+    if not of_api and not of_client:
         return None
-    acrs = {"name": "acrs", "essential": False, "source": None, "additionalProperties": []}
-    return {"accessToken": [acrs], "idToken": [], "saml2Token": []}
+    parts = {"accessToken": of_api, "idToken": of_client, "saml2Token": ()}
+    return {part: [_optional_claim(name) for name in names] for part, names in parts.items()}
+
+
+def _optional_claim(name: OptionalClaim) -> dict[str, Any]:
+    return {"name": name, "essential": False, "source": None, "additionalProperties": []}
 
 
 def _role(role: AppRole) -> dict[str, Any]:
@@ -223,7 +230,8 @@ def _change_of(given: dict[str, Any], before: Application | None) -> Application
         notes=text(given["notes"] or "", "notes") if "notes" in given else UNSET,
         tags=texts(given["tags"], "tags") if "tags" in given else UNSET,
         certificates=_certificates(given["keyCredentials"], kept) if "keyCredentials" in given else UNSET,
-        wants_contexts=_wants_contexts(given["optionalClaims"]) if "optionalClaims" in given else UNSET,
+        id_token_claims=_claims(given, "idToken"),
+        access_token_claims=_claims(given, "accessToken"),
     )
 
 
@@ -369,15 +377,19 @@ def _certificates(value: object, kept: tuple[ClientCertificate, ...]) -> tuple[C
     return tuple(found)
 
 
-def _wants_contexts(value: object) -> bool:
-    claims = object_of(value, "optionalClaims")
-    names = []
-    for part in ("accessToken", "idToken", "saml2Token"):
-        names += [one.get("name") for one in objects(claims.get(part), "optionalClaims")]
-    for name in names:
-        if name not in ("xms_cc", "acrs", "email", "groups"):
-            raise bad(f"The optional claim {str(name)[:40]} is not supported.", "optionalClaims")
-    return "acrs" in names
+def _claims(given: dict[str, Any], part: str) -> tuple[OptionalClaim, ...] | UnsetType:
+    """The optional claims of one kind of token, each once; UNSET where the body says nothing of them."""
+    if "optionalClaims" not in given:
+        return UNSET
+    claims = object_of(given["optionalClaims"], "optionalClaims")
+    found: dict[OptionalClaim, None] = {}
+    for one in objects(claims.get(part), "optionalClaims"):
+        known = next((name for name in get_args(OptionalClaim) if name == one.get("name")), None)
+        if known is None:
+            named = str(one.get("name"))[:40]
+            raise bad(f"The optional claim {named} is not supported.", "optionalClaims")
+        found[known] = None
+    return tuple(found)
 
 
 def _guid(value: object, name: str) -> str:
