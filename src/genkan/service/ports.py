@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
-from genkan.engine.messages import Directory, Signals, SignIn
+from genkan.engine.messages import Detection, Directory, Signals, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import (
     Audited,
     Change,
     Decide,
+    DetectionQuery,
     Lane,
     Loaded,
     Needs,
@@ -154,6 +155,10 @@ class AdminStore(Store, Protocol):
 
     async def sign_ins(self, query: SignInQuery) -> tuple[SignIn, ...]:
         """Entries of the sign-in log, newest first."""
+        ...
+
+    async def detections(self, query: DetectionQuery) -> tuple[Detection, ...]:
+        """What was found risky, newest first."""
         ...
 
 

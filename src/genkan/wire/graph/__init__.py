@@ -8,8 +8,15 @@ and a file for each noun reads requests and writes answers. What a change is, an
 
 from __future__ import annotations
 
-from genkan.wire.graph import applications, groups, users
+from genkan.wire.graph import applications, groups, logs, methods, policies, users
 from genkan.wire.graph.api import Route
 
-ROUTES: tuple[Route, ...] = (*users.ROUTES, *groups.ROUTES, *applications.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *users.ROUTES,
+    *methods.ROUTES,
+    *groups.ROUTES,
+    *applications.ROUTES,
+    *policies.ROUTES,
+    *logs.ROUTES,
+)
 """Every operation there is."""
