@@ -425,12 +425,13 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
             yield from _put_subject(effect.subject, loaded.subject)
     if any(isinstance(effect, TOUCHING) for effect in change.effects):
         yield TOUCH, (REVISION,)
+    signed_in: dict[str, LogSignIn] = {}
     for effect in change.effects:
         match effect:
             case Record():
                 yield INSERT_AUDIT, audit_row(effect, loaded.now)
             case LogSignIn():
-                yield REPLACE_SIGN_IN, _sign_in_row(effect)
+                signed_in[effect.entry.id] = effect
             case Count():
                 history = encode(effect.history).decode()
                 yield REPLACE_BUCKET, (effect.bucket, history, keep_until(effect.keep_until))
@@ -465,6 +466,8 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
                 yield PUT_SIGNING_KEY, signing_key_row(effect.key, sealer)
             case _:
                 assert_never(effect)
+    for entry in signed_in.values():  # Of several in one change the last says it all.
+        yield REPLACE_SIGN_IN, _sign_in_row(entry)
 
 
 def _put_subject(subject: Subject, before: Subject | None) -> Iterator[Write]:
