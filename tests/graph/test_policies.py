@@ -1,0 +1,440 @@
+"""Conditional Access by the SDK: policies, places, contexts, strengths, security defaults, methods, and What-If."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from msgraph.generated.identity.conditional_access.evaluate.evaluate_post_request_body import (
+    EvaluatePostRequestBody,
+)
+from msgraph.generated.models.application_context import ApplicationContext
+from msgraph.generated.models.authentication_context_class_reference import (
+    AuthenticationContextClassReference,
+)
+from msgraph.generated.models.authentication_method_state import AuthenticationMethodState
+from msgraph.generated.models.authentication_strength_policy import AuthenticationStrengthPolicy
+from msgraph.generated.models.conditional_access_applications import ConditionalAccessApplications
+from msgraph.generated.models.conditional_access_client_app import ConditionalAccessClientApp
+from msgraph.generated.models.conditional_access_condition_set import ConditionalAccessConditionSet
+from msgraph.generated.models.conditional_access_grant_control import ConditionalAccessGrantControl
+from msgraph.generated.models.conditional_access_grant_controls import ConditionalAccessGrantControls
+from msgraph.generated.models.conditional_access_policy import ConditionalAccessPolicy
+from msgraph.generated.models.conditional_access_policy_state import ConditionalAccessPolicyState
+from msgraph.generated.models.conditional_access_users import ConditionalAccessUsers
+from msgraph.generated.models.country_named_location import CountryNamedLocation
+from msgraph.generated.models.email_authentication_method_configuration import (
+    EmailAuthenticationMethodConfiguration,
+)
+from msgraph.generated.models.fido2_authentication_method_configuration import (
+    Fido2AuthenticationMethodConfiguration,
+)
+from msgraph.generated.models.i_pv4_cidr_range import IPv4CidrRange
+from msgraph.generated.models.identity_security_defaults_enforcement_policy import (
+    IdentitySecurityDefaultsEnforcementPolicy,
+)
+from msgraph.generated.models.ip_named_location import IpNamedLocation
+from msgraph.generated.models.sign_in_conditions import SignInConditions
+from msgraph.generated.models.sms_authentication_method_configuration import (
+    SmsAuthenticationMethodConfiguration,
+)
+from msgraph.generated.models.user_sign_in import UserSignIn
+
+from tests.graph.sdk import ODataError, Office, an_address
+from tests.server import first_factor_by_code, sign_up_by_code
+
+pytestmark = pytest.mark.anyio
+
+POLICIES = "/identity/conditionalAccess/policies"
+DEMO_POLICY = "aaaaaaaa-0000-4000-8000-0000000000d1"
+
+
+def a_policy(**more: Any) -> ConditionalAccessPolicy:
+    """The smallest one that the SDK can send, for nobody yet."""
+    given: dict[str, Any] = {
+        "display_name": "Require MFA",
+        "state": ConditionalAccessPolicyState.Enabled,
+        "conditions": ConditionalAccessConditionSet(
+            client_app_types=[ConditionalAccessClientApp.All],
+            applications=ConditionalAccessApplications(include_applications=["All"]),
+            users=ConditionalAccessUsers(include_users=["None"]),
+        ),
+        "grant_controls": ConditionalAccessGrantControls(
+            operator="OR", built_in_controls=[ConditionalAccessGrantControl.Mfa]
+        ),
+    }
+    return ConditionalAccessPolicy(**given | more)
+
+
+def a_document(users: list[str] | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "displayName": "A policy",
+        "state": "enabled",
+        "conditions": {
+            "applications": {"includeApplications": ["All"]},
+            "users": {"includeUsers": users or ["None"]},
+        },
+        "grantControls": {"operator": "OR", "builtInControls": ["mfa"]},
+        **more,
+    }
+
+
+@pytest.mark.proves("GR-076")
+async def test_a_minimal_policy_comes_back_in_its_canonical_form(office: Office) -> None:
+    made = await office.graph().identity.conditional_access.policies.post(a_policy())
+    value = office.call("GET", f"{POLICIES}/{made.id}").json()
+    assert value["createdDateTime"]
+    del value["@odata.context"], value["createdDateTime"]
+    assert value == {
+        "id": made.id,
+        "templateId": None,
+        "displayName": "Require MFA",
+        "description": None,
+        "modifiedDateTime": None,
+        "state": "enabled",
+        "conditions": {
+            "clientAppTypes": ["all"],
+            "signInRiskLevels": [],
+            "userRiskLevels": [],
+            "servicePrincipalRiskLevels": [],
+            "platforms": None,
+            "locations": None,
+            "devices": None,
+            "clientApplications": None,
+            "authenticationFlows": None,
+            "insiderRiskLevels": None,
+            "applications": {
+                "includeApplications": ["All"],
+                "excludeApplications": [],
+                "includeUserActions": [],
+                "includeAuthenticationContextClassReferences": [],
+                "applicationFilter": None,
+            },
+            "users": {
+                "includeUsers": ["None"],
+                "excludeUsers": [],
+                "includeGroups": [],
+                "excludeGroups": [],
+                "includeRoles": [],
+                "excludeRoles": [],
+                "includeGuestsOrExternalUsers": None,
+                "excludeGuestsOrExternalUsers": None,
+            },
+        },
+        "grantControls": {
+            "operator": "OR",
+            "builtInControls": ["mfa"],
+            "customAuthenticationFactors": [],
+            "termsOfUse": [],
+            "authenticationStrength": None,
+        },
+        "sessionControls": None,
+    }
+
+
+@pytest.mark.proves("GR-077")
+async def test_every_word_of_the_sdk_for_states_and_controls_comes_back(office: Office) -> None:
+    graph = office.graph()
+    for state in ConditionalAccessPolicyState:
+        made = await graph.identity.conditional_access.policies.post(a_policy(state=state))
+        assert made.state is state
+    for control in ConditionalAccessGrantControl:
+        if control.value in ("passwordChange", "unknownFutureValue", "riskRemediation"):
+            continue
+        grant = ConditionalAccessGrantControls(operator="OR", built_in_controls=[control])
+        made = await graph.identity.conditional_access.policies.post(a_policy(grant_controls=grant))
+        assert made.grant_controls.built_in_controls == [control]
+    for app in ConditionalAccessClientApp:
+        if app.value == "unknownFutureValue":
+            continue
+        policy = a_policy()
+        policy.conditions.client_app_types = [app]
+        made = await graph.identity.conditional_access.policies.post(policy)
+        assert made.conditions.client_app_types == [app]
+
+
+@pytest.mark.proves("GR-078")
+@pytest.mark.parametrize(
+    ("document", "number"),
+    [
+        (a_document(state="on"), 1007),
+        (a_document(displayName=" "), 9002),
+        ({k: v for k, v in a_document().items() if k != "state"}, 9003),
+        ({k: v for k, v in a_document().items() if k != "conditions"}, 9004),
+        (a_document(users=[str(uuid.uuid4())]), 9017),
+        (a_document(grantControls=None), 9010),
+        (a_document(grantControls={"operator": "OR"}), 9011),
+        (a_document(grantControls={"builtInControls": ["mfa"]}), 9012),
+        (a_document(grantControls={"operator": "OR", "builtInControls": ["mfa", "block"]}), 9013),
+        (a_document(users=["All", "None"]), 9008),
+    ],
+)
+async def test_what_is_no_policy_is_refused_by_its_number(
+    office: Office, document: dict[str, Any], number: int
+) -> None:
+    answer = office.call("POST", POLICIES, document)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "BadRequest")
+    assert error["message"].startswith(f"{number}: ")
+
+
+@pytest.mark.proves("GR-079", "GR-080", "GR-082")
+async def test_a_change_of_one_part_keeps_the_others(office: Office) -> None:
+    graph = office.graph()
+    user = office.a_user()["id"]
+    made = await graph.identity.conditional_access.policies.post(a_policy())
+    at = graph.identity.conditional_access.policies.by_conditional_access_policy_id(made.id)
+    await at.patch(ConditionalAccessPolicy(state=ConditionalAccessPolicyState.Disabled))
+    after = await at.get()
+    assert (after.state, after.display_name) == (ConditionalAccessPolicyState.Disabled, "Require MFA")
+    assert after.conditions.users.include_users == ["None"]
+    office.call(
+        "PATCH",
+        f"{POLICIES}/{made.id}",
+        {"conditions": {"users": {"includeUsers": ["None"], "excludeUsers": [user]}}},
+    )
+    after = await at.get()
+    assert after.conditions.users.exclude_users == [user]
+    assert after.conditions.applications.include_applications == ["All"]
+    assert after.grant_controls.built_in_controls == [ConditionalAccessGrantControl.Mfa]
+    alias = office.call("GET", f"/policies/conditionalAccessPolicies/{made.id}").json()
+    assert alias["id"] == made.id
+
+
+@pytest.mark.proves("GR-081", "GR-083")
+async def test_a_policy_holds_at_the_next_sign_in_and_its_end_too(office: Office) -> None:
+    address = an_address()
+    sign_up_by_code(office, address)
+    assert first_factor_by_code(office, address, "openid").status == 200
+    found = office.call("GET", "/users", None).json()["value"]
+    user = next(one["id"] for one in found if one["mail"] == address)
+    policy = a_policy()
+    policy.conditions.users.include_users = [user]
+    graph = office.graph()
+    made = await graph.identity.conditional_access.policies.post(policy)
+    assert first_factor_by_code(office, address, "openid").error[1] == "registration_required"
+    await graph.identity.conditional_access.policies.by_conditional_access_policy_id(made.id).delete()
+    assert first_factor_by_code(office, address, "openid").status == 200
+
+
+@pytest.mark.proves("GR-120")
+def test_a_change_that_rests_on_something_older_is_refused(office: Office) -> None:
+    made = office.made(POLICIES, a_document())
+    at = f"{POLICIES}/{made['id']}"
+    etag = office.call("GET", at).headers["etag"]
+    assert office.call("PATCH", at, {"displayName": "First"}, if_match=etag).status_code == 204
+    answer = office.call("PATCH", at, {"displayName": "Second"}, if_match=etag)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (412, "PreconditionFailed")
+    assert office.call("GET", at).json()["displayName"] == "First"
+    assert office.call("DELETE", at, if_match=etag).status_code == 412
+
+
+# Places. ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.proves("GR-084", "GR-086")
+async def test_places_come_back_as_their_classes_and_a_trusted_one_stays(office: Office) -> None:
+    places = office.graph().identity.conditional_access.named_locations
+    head = await places.post(
+        IpNamedLocation(
+            display_name="Head office",
+            is_trusted=True,
+            ip_ranges=[IPv4CidrRange(cidr_address="203.0.113.0/24")],
+        )
+    )
+    japan = await places.post(CountryNamedLocation(display_name="Japan", countries_and_regions=["JP"]))
+    listed = {one.id: one for one in (await places.get()).value}
+    assert isinstance(listed[head.id], IpNamedLocation)
+    assert isinstance(listed[head.id].ip_ranges[0], IPv4CidrRange)
+    assert isinstance(listed[japan.id], CountryNamedLocation)
+    with pytest.raises(ODataError) as caught:
+        await places.by_named_location_id(head.id).delete()
+    assert caught.value.response_status_code == 400
+    head.is_trusted = False
+    await places.by_named_location_id(head.id).patch(head)
+    await places.by_named_location_id(head.id).delete()
+    with pytest.raises(ODataError) as caught:
+        await places.by_named_location_id(head.id).get()
+    assert caught.value.response_status_code == 404
+
+
+@pytest.mark.proves("GR-085")
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"ipRanges": [{"cidrAddress": "203.0.113.0/33"}]},
+        {"ipRanges": [{"cidrAddress": "203.0.113.1/24"}]},
+        {"ipRanges": [{"cidrAddress": "10.0.0.0/8"}]},
+        {"ipRanges": [{"cidrAddress": f"10.{i // 256}.{i % 256}.0/24"} for i in range(2001)]},
+        {"ipRanges": []},
+        {"@odata.type": "#microsoft.graph.countryNamedLocation", "countriesAndRegions": ["QQ"]},
+        {"@odata.type": "#microsoft.graph.countryNamedLocation", "countriesAndRegions": []},
+        {
+            "@odata.type": "#microsoft.graph.countryNamedLocation",
+            "countriesAndRegions": ["JP"],
+            "countryLookupMethod": "authenticatorAppGps",
+        },
+    ],
+)
+def test_what_is_no_place_is_refused(office: Office, more: dict[str, Any]) -> None:
+    body = {"@odata.type": "#microsoft.graph.ipNamedLocation", "displayName": "Nowhere", **more}
+    answer = office.call("POST", "/identity/conditionalAccess/namedLocations", body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BadRequest")
+
+
+# Contexts and strengths. --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.proves("GR-087")
+async def test_a_context_is_made_by_patch_and_stays_while_a_policy_names_it(office: Office) -> None:
+    at = office.graph().identity.conditional_access.authentication_context_class_references
+    await at.by_authentication_context_class_reference_id("c7").patch(
+        AuthenticationContextClassReference(display_name="Money", is_available=True)
+    )
+    found = await at.by_authentication_context_class_reference_id("c7").get()
+    assert (found.id, found.display_name) == ("c7", "Money")
+    with pytest.raises(ODataError) as caught:
+        await at.by_authentication_context_class_reference_id("c100").patch(
+            AuthenticationContextClassReference(display_name="Too much")
+        )
+    assert caught.value.response_status_code == 400
+    document = a_document()
+    document["conditions"]["applications"] = {"includeAuthenticationContextClassReferences": ["c7"]}
+    policy = office.made(POLICIES, document)
+    with pytest.raises(ODataError) as caught:
+        await at.by_authentication_context_class_reference_id("c7").delete()
+    assert caught.value.response_status_code == 400
+    office.call("DELETE", f"{POLICIES}/{policy['id']}")
+    await at.by_authentication_context_class_reference_id("c7").delete()
+
+
+@pytest.mark.proves("GR-088")
+async def test_a_strength_of_ones_own_can_be_made_and_those_built_in_stay(office: Office) -> None:
+    at = office.graph().policies.authentication_strength_policies
+    made = await at.post(
+        AuthenticationStrengthPolicy(
+            display_name="Ours", additional_data={"allowedCombinations": ["password,sms"]}
+        )
+    )
+    value = office.call("GET", f"/policies/authenticationStrengthPolicies/{made.id}").json()
+    assert (value["allowedCombinations"], value["policyType"]) == (["password,sms"], "custom")
+    answer = office.call(
+        "POST",
+        f"/policies/authenticationStrengthPolicies/{made.id}/updateAllowedCombinations",
+        {"allowedCombinations": ["password,sms", "fido2"]},
+    )
+    assert answer.json()["currentCombinations"] == ["password,sms", "fido2"]
+    built_in = at.by_authentication_strength_policy_id("00000000-0000-0000-0000-000000000002")
+    for act in (built_in.patch(AuthenticationStrengthPolicy(display_name="Mine")), built_in.delete()):
+        with pytest.raises(ODataError) as caught:
+            await act
+        assert caught.value.response_status_code == 400
+
+
+@pytest.mark.proves("GR-089")
+async def test_while_security_defaults_are_on_no_policy_can_be_enabled(office: Office) -> None:
+    at = office.graph().policies.identity_security_defaults_enforcement_policy
+    await at.patch(IdentitySecurityDefaultsEnforcementPolicy(is_enabled=True))
+    try:
+        assert (await at.get()).is_enabled is True
+        answer = office.call("POST", POLICIES, a_document())
+        assert answer.json()["error"]["message"].startswith("9025: ")
+    finally:
+        await at.patch(IdentitySecurityDefaultsEnforcementPolicy(is_enabled=False))
+    assert office.call("POST", POLICIES, a_document()).status_code == 201
+
+
+# The methods policy. ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.proves("GR-092")
+async def test_methods_have_their_classes_and_email_switched_off_is_off_at_once(office: Office) -> None:
+    graph = office.graph()
+    listed = (await graph.policies.authentication_methods_policy.get()).authentication_method_configurations
+    kinds = {one.id: type(one) for one in listed}
+    assert kinds["Email"] is EmailAuthenticationMethodConfiguration
+    assert kinds["Sms"] is SmsAuthenticationMethodConfiguration
+    assert kinds["Fido2"] is Fido2AuthenticationMethodConfiguration
+    address = an_address()
+    sign_up_by_code(office, address)
+    asked = first_factor_by_code(office, address, office.scope)
+    at = graph.policies.authentication_methods_policy.authentication_method_configurations
+    email = at.by_authentication_method_configuration_id("Email")
+    sms = at.by_authentication_method_configuration_id("sms")
+    off, on = AuthenticationMethodState.Disabled, AuthenticationMethodState.Enabled
+    await email.patch(EmailAuthenticationMethodConfiguration(state=off))
+    await sms.patch(SmsAuthenticationMethodConfiguration(state=off))
+    assert asked.error[1] == "registration_required"
+    assert first_factor_by_code(office, address, office.scope).error[1] != "registration_required"
+    await sms.patch(SmsAuthenticationMethodConfiguration(state=on))
+    await email.delete()
+    assert first_factor_by_code(office, address, office.scope).error[1] == "registration_required"
+
+
+@pytest.mark.proves("GR-093")
+def test_a_text_message_is_no_first_factor(office: Office) -> None:
+    at = "/policies/authenticationMethodsPolicy/authenticationMethodConfigurations/"
+    targets = [{"targetType": "group", "id": "all_users", "isUsableForSignIn": True}]
+    assert office.call("PATCH", f"{at}Sms", {"includeTargets": targets}).status_code == 400
+    assert office.call("PATCH", f"{at}SoftwareOath", {"state": "enabled"}).status_code == 501
+
+
+# What-If. -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.proves("GR-090")
+async def test_what_if_says_the_same_on_both_versions(office: Office) -> None:
+    user = office.a_user()["id"]
+    office.made(POLICIES, a_document(users=[user]))
+    body = EvaluatePostRequestBody(
+        sign_in_identity=UserSignIn(user_id=user, odata_type="#microsoft.graph.userSignIn"),
+        sign_in_context=ApplicationContext(
+            include_applications=[office.told["api"]["client_id"]],
+            odata_type="#microsoft.graph.applicationContext",
+        ),
+        sign_in_conditions=SignInConditions(),
+        applied_policies_only=True,
+    )
+    seen = []
+    for version in ("v1.0", "beta"):
+        found = await office.graph(version=version).identity.conditional_access.evaluate.post(body)
+        assert all(one.policy_applies for one in found.value)
+        seen.append([(one.id, one.policy_applies) for one in found.value])
+    assert seen[0] == seen[1]
+    assert DEMO_POLICY in {id for id, _ in seen[0]}
+
+
+@pytest.mark.proves("GR-091")
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [
+        ({"platforms": {"includePlatforms": ["iOS"]}}, "devicePlatform"),
+        ({"clientAppTypes": ["browser"]}, "clientApps"),
+        ({"signInRiskLevels": ["high"]}, "signInRisk"),
+        ({"userRiskLevels": ["high"]}, "userRisk"),
+        ({"users": {"includeUsers": ["None"]}}, "users"),
+        ({"applications": {"includeApplications": ["aaaaaaaa-0000-4000-8000-0000000000a1"]}}, "application"),
+    ],
+)
+def test_what_if_names_the_condition_that_does_not_hold(
+    office: Office, conditions: dict[str, Any], reason: str
+) -> None:
+    user = office.a_user()["id"]
+    document = a_document(users=[user])
+    document["conditions"] |= conditions
+    made = office.made(POLICIES, document)
+    answer = office.call(
+        "POST",
+        "/identity/conditionalAccess/evaluate",
+        {
+            "signInIdentity": {"@odata.type": "#microsoft.graph.userSignIn", "userId": user},
+            "signInContext": {
+                "@odata.type": "#microsoft.graph.applicationContext",
+                "includeApplications": [office.told["api"]["client_id"]],
+            },
+            "signInConditions": {"devicePlatform": "android", "clientAppType": "other"},
+        },
+    )
+    found = next(one for one in answer.json()["value"] if one["id"] == made["id"])
+    assert (found["policyApplies"], found["analysisReasons"]) == (False, reason)
