@@ -136,7 +136,7 @@ def test_nor_does_one_stand_in_the_audit_trail(talkative: Remembering, tmp_path:
 
     with closing(sqlite3.connect(tmp_path / "data" / "dev.db")) as database:
         rows = database.execute("SELECT * FROM audit").fetchall()
-    written = json.dumps(rows)
+    written = json.dumps(rows, default=repr)
     assert len(rows) > 20
     assert not [secret for secret in (*talkative.secrets, *people) if secret in written]
 

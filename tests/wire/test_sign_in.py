@@ -312,7 +312,7 @@ def test_a_proof_before_its_challenge_is_out_of_turn(server: StrictServer) -> No
 
 
 @pytest.mark.parametrize(
-    "grant", ["implicit", "client_credentials", "urn:ietf:params:oauth:grant-type:x", "OOB"]
+    "grant", ["implicit", "client-credentials", "urn:ietf:params:oauth:grant-type:x", "OOB"]
 )
 @pytest.mark.proves("V1-086")
 def test_an_unknown_grant_is_unsupported(server: StrictServer, grant: str) -> None:

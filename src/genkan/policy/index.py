@@ -65,6 +65,13 @@ class PolicySet(Sequence[Policy]):
     def __getitem__(self, position: int | slice) -> Policy | tuple[Policy, ...]:
         return self._policies[position]
 
+    def __eq__(self, other: object) -> bool:
+        """The same policies in the same order, however they are held."""
+        return isinstance(other, Sequence) and self._policies == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(len(self._policies))
+
     def sift(self, view: View) -> tuple[list[Applied], list[int]]:
         """The entries that all would have if none were about this, and the positions of those that may be."""
         asked = (view.context.user_action,) if view.context.kind == "user_action" else view.contexts

@@ -175,7 +175,7 @@ class SqliteReader:
 
     async def begun_as(self, correlation_id: str) -> tuple[str, ...]:
         """Return the correlation ids of the flows of which some later step had this one."""
-        wanted = f'%"request":"{correlation_id}"%'
+        wanted = f'"request":"{correlation_id}"'
         return self._read(lambda execute: tuple(id for (id,) in execute(sql.BEGUN_AS, (wanted,)).fetchall()))
 
     async def sign_ins(self, query: SignInQuery) -> tuple[SignIn, ...]:
