@@ -14,7 +14,7 @@ from msgspec import UNSET
 from genkan.engine.context import Account, context
 from genkan.engine.messages import Signals
 from genkan.exchange import Response, json_response
-from genkan.model import DIRECTORY, Demand, Kind, MethodSettings, Place, Risk
+from genkan.model import DIRECTORY, Client, Demand, Kind, MethodSettings, Place, Risk
 from genkan.policy.explain import WhatIf, what_if
 from genkan.policy.model import (
     BUILT_IN_STRENGTHS,
@@ -591,7 +591,7 @@ async def _evaluate(call: Call) -> Response:
     only = boolean(given.get("appliedPoliciesOnly") or False, "appliedPoliciesOnly")
     resources, contexts, action = _targets(kind, about)
     found: dict[str, WhatIf] = {}
-    client = next(iter(call.directory.clients.values()))
+    client = Client(id="", name="")  # It is asked about resources alone.
     for resource in resources:
         moment = context(
             call.directory,
