@@ -260,7 +260,7 @@ def test_the_audit_trail_and_the_log_name_nobody_by_address_or_number(tmp_path: 
 
     assert len(rows) > 5
     assert who.number is not None
-    for written in (json.dumps(rows), server.log):
+    for written in (json.dumps(rows, default=repr), server.log):
         for name in (who.address, stranger, who.number):
             assert name not in written
             assert name.lstrip("+").partition("@")[0] not in written

@@ -414,7 +414,7 @@ async def test_what_if_says_the_same_on_both_versions(office: Office) -> None:
         ({"signInRiskLevels": ["high"]}, "signInRisk"),
         ({"userRiskLevels": ["high"]}, "userRisk"),
         ({"users": {"includeUsers": ["None"]}}, "users"),
-        ({"applications": {"includeApplications": ["aaaaaaaa-0000-4000-8000-0000000000a1"]}}, "application"),
+        ({"applications": {"includeApplications": ["aaaaaaaa-0000-4000-8000-0000000000a2"]}}, "application"),
     ],
 )
 def test_what_if_names_the_condition_that_does_not_hold(

@@ -21,7 +21,7 @@ from genkan import identifiers
 from genkan.delivery.http import Answered, Api, plainly, refusal
 from genkan.delivery.providers import Failed, Handed, Parcel, Result, Unclear
 from genkan.delivery.sigv4 import Credentials, signed
-from genkan.model import Channel, Identifier, Message
+from genkan.model import Channel, Message
 from genkan.settings import AnySms, HttpSms, SmsProvider, Sns, Twilio, Vonage
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -43,7 +43,8 @@ class _Sms:
     def takes(self, message: Message) -> bool:
         if message.channel is not Channel.SMS:
             return False
-        code = identifiers.calling_code(Identifier("phone", message.to, message.to))
+        number = identifiers.phone(message.to)
+        code = identifiers.calling_code(number) if number else None
         return not self._countries or code in self._countries
 
     async def close(self) -> None:

@@ -491,10 +491,10 @@ def _method_change(name: str, body: dict[str, Any], current: dict[str, Any]) -> 
 
 def _groups(value: object, name: str) -> tuple[str, ...]:
     found = []
-    for target in objects(value, name):
-        if target.get("targetType", "group") != "group":
+    for group in objects(value, name):
+        if group.get("targetType", "group") != "group":
             raise bad("targetType is group.", name)
-        found.append(text(target.get("id"), name).lower())
+        found.append(text(group.get("id"), name).lower())
     return tuple(dict.fromkeys(found))
 
 
