@@ -11,7 +11,7 @@ audit row that says who, what, before and after is committed in the same transac
 written that row alone. Names of properties are those of Graph, for there is no reason to have two sets of them.
 
 Rooms: `people` (with their methods, sessions and risk), `groups`, `applications`, `policies` (with locations,
-contexts, strengths, methods and tenant switches), `flows` (self-service sign-up). Reading needs no act: the store's
+contexts, strengths, methods and tenant switches). Reading needs no act: the store's
 `people`, `groups`, `members`, `audits`, `sign_ins`, and `directory` for all that is configured.
 
 Knows no HTTP, no command line and no SQL. No secret and no address in clear enters the audit log (LOG-01).
