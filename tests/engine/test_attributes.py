@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from genkan.engine.attributes import MAX_REGEX_INPUT, judge, missing, why_unreadable
@@ -38,6 +38,7 @@ attributes = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(scalars, attributes)
 def test_never_fails_and_never_accepts_what_does_not_fit(value: Scalar, attribute: Attribute) -> None:
     judged = judge({attribute.name: value}, [attribute])
@@ -55,6 +56,7 @@ def test_never_fails_and_never_accepts_what_does_not_fit(value: Scalar, attribut
         assert json.loads(json.dumps(held)) == held
 
 
+@settings(deadline=None)
 @given(scalars, attributes)
 def test_a_value_is_accepted_refused_or_not_given(value: Scalar, attribute: Attribute) -> None:
     judged = judge({attribute.name: value}, [attribute])
@@ -63,6 +65,7 @@ def test_a_value_is_accepted_refused_or_not_given(value: Scalar, attribute: Attr
     assert bool(judged.accepted or judged.refused) == was_given
 
 
+@settings(deadline=None)
 @given(scalars, attributes)
 def test_what_was_accepted_is_accepted_again_as_it_is(value: Scalar, attribute: Attribute) -> None:
     once = judge({attribute.name: value}, [attribute])
@@ -71,6 +74,7 @@ def test_what_was_accepted_is_accepted_again_as_it_is(value: Scalar, attribute: 
     assert judge(once.accepted, [attribute]) == once
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), scalars), st.lists(attributes, unique_by=lambda a: a.name))
 def test_names_that_nobody_wants_are_not_looked_at(
     values: dict[str, Scalar], wanted: list[Attribute]
@@ -215,6 +219,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(json_values.map(json.dumps), st.text(), st.text(st.characters(categories=["Cs"]))))
 def test_whatever_stands_in_the_field_is_read_as_scalars_or_not_at_all(text: str) -> None:
     found = reading.attributes(text)
