@@ -382,29 +382,7 @@ class UserFlow(Struct, frozen=True, kw_only=True):
 
     first_factor: Kind = Kind.EMAIL_OTP
     """`email_otp` or `password`."""
-    sign_up: bool = True
-    """People may make an account by themselves."""
     attributes: tuple[Attribute, ...] = ()
-
-
-class SignUpFlow(Struct, frozen=True, kw_only=True):
-    """
-    A self-service sign-up as an object of its own, which several applications share (Graph's user flow).
-
-    What a sign-up is decided on is each application's `UserFlow`, which is written with it.
-    """
-
-    id: str
-    name: str
-    description: str = ""
-    priority: int = 500
-    sign_up: bool = False
-    first_factor: Kind = Kind.EMAIL_OTP
-    clients: tuple[str, ...] = ()
-    attributes: tuple[Attribute, ...] = ()
-    page: str = "{}"
-    """What an attribute collection page shows beside (Graph's `onAttributeCollection`), as JSON."""
-    created_at: datetime | None = None
 
 
 class ClientSecret(Struct, frozen=True, kw_only=True):

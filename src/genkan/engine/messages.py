@@ -36,7 +36,6 @@ from genkan.model import (
     RiskLevel,
     Scalar,
     Secret,
-    SignUpFlow,
     Subject,
     Tenant,
 )
@@ -440,14 +439,11 @@ Document: TypeAlias = (
     | CountryLocation
     | Strength
     | AuthenticationContext
-    | SignUpFlow
     | tuple[Kind, MethodSettings]
 )
 """One thing that is configured. The settings of a method know their kind only beside them."""
 
-DocumentKind = Literal[
-    "tenant", "client", "resource", "policy", "location", "strength", "context", "sign_up_flow", "method"
-]
+DocumentKind = Literal["tenant", "client", "resource", "policy", "location", "strength", "context", "method"]
 
 
 class PutDocument(Struct, frozen=True):
@@ -515,7 +511,6 @@ class Directory(Struct, frozen=True, kw_only=True):
     strengths: Mapping[str, Strength] = field(default_factory=dict)
     """The tenant's own; the built-in ones are everywhere."""
     contexts: Mapping[str, AuthenticationContext] = field(default_factory=dict)
-    sign_up_flows: Mapping[str, SignUpFlow] = field(default_factory=dict)
     revision: int = 0
 
 

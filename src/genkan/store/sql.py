@@ -48,7 +48,6 @@ from genkan.model import (
     Message,
     Resource,
     Scalar,
-    SignUpFlow,
     Subject,
     Tenant,
 )
@@ -557,8 +556,6 @@ def key_of(document: Document) -> tuple[DocumentKind, str]:
             return "strength", document.id
         case AuthenticationContext():
             return "context", document.id
-        case SignUpFlow():
-            return "sign_up_flow", document.id
         case (kind, _):
             return "method", kind.value
 

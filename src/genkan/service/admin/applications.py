@@ -326,10 +326,6 @@ async def remove(door: Door, actor: Actor, app_id: str, expected: str | None = N
             effects.append(RemoveDocument("client", app_id))
         if found.resource is not None:
             effects.append(RemoveDocument("resource", app_id))
-        for flow in view.directory.sign_up_flows.values():
-            if app_id in flow.clients:
-                kept = tuple(c for c in flow.clients if c != app_id)
-                effects.append(PutDocument(replace(flow, clients=kept)))
         target = Target(id=found.object_id, name=found.name, changes=differences(_seen(found), None))
         return Done(found, target, tuple(effects))
 

@@ -77,7 +77,6 @@ COUNTRIES = frozenset(
 )
 """ISO 3166-1, and XK as Entra has it."""
 
-FIRST = ("password", "federatedSingleFactor")
 SECOND = ("microsoftAuthenticatorPush", "softwareOath", "hardwareOath", "sms", "voice", "email")
 COMBINATIONS = frozenset(
     (
@@ -533,8 +532,6 @@ async def set_security_defaults(door: Door, actor: Actor, on: bool) -> Tenant | 
 
 
 SECURITY_DEFAULTS_ID = "00000000-0000-0000-0000-000000000005"
-OFFERED = (Kind.EMAIL_OTP, Kind.SMS_OTP)
-"""Kinds of second factor that a tenant can switch."""
 METHOD_DEFAULTS: Mapping[Kind, MethodSettings] = {
     Kind.EMAIL_OTP: MethodSettings(),
     Kind.SMS_OTP: MethodSettings(enabled=False),

@@ -46,31 +46,6 @@ DEFAULT = (
 )
 """What is shown where nothing is selected."""
 
-MORE = (
-    "accountEnabled",
-    "ageGroup",
-    "city",
-    "companyName",
-    "consentProvidedForMinor",
-    "country",
-    "createdDateTime",
-    "creationType",
-    "deletedDateTime",
-    "department",
-    "identities",
-    "lastPasswordChangeDateTime",
-    "mailNickname",
-    "otherMails",
-    "passwordPolicies",
-    "passwordProfile",
-    "postalCode",
-    "signInSessionsValidFromDateTime",
-    "state",
-    "streetAddress",
-    "usageLocation",
-    "userType",
-)
-
 WRITABLE = (
     *ATTRIBUTES,
     "accountEnabled",
