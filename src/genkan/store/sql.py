@@ -7,7 +7,7 @@ PostgreSQL but for their placeholders.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypeAlias, assert_never
 
@@ -614,25 +614,36 @@ def _sign_in_row(effect: LogSignIn) -> Row:
 
 def sign_ins(execute: Execute, query: SignInQuery) -> tuple[SignIn, ...]:
     """Return entries of the sign-in log, newest first."""
-    asked: dict[str, Row] = {}
-    for column, value in (
+    asked = (
         ("id = ?", query.id),
         ("correlation_id = ?", query.correlation_id),
         ("subject = ?", query.subject),
         ("client = ?", query.client),
         ("interactive = ?", None if query.interactive is None else int(query.interactive)),
-        ("at >= ?", None if query.since is None else to_milliseconds(query.since)),
-        ("at < ?", None if query.until is None else to_milliseconds(query.until)),
-    ):
-        if value is not None:
-            asked[column] = (value,)
-    if query.before is not None:
-        asked["(at, id) < (?, ?)"] = (to_milliseconds(query.before.at), query.before.id)
-    rows = execute(
-        SIGN_INS.format(" AND ".join(asked) or "TRUE"),
-        (*(value for values in asked.values() for value in values), query.limit),
     )
-    return tuple(_sign_in(body) for (body,) in rows.fetchall())
+    return tuple(map(_sign_in, _newest(execute, SIGN_INS, query, asked)))
+
+
+def _newest(
+    execute: Execute,
+    text: str,
+    query: SignInQuery | DetectionQuery,
+    asked: Iterable[tuple[str, str | int | None]],
+) -> Iterator[str]:
+    """Yield the bodies of a log's page, newest first; what is asked for None is not asked for."""
+    conditions: list[str] = []
+    values: list[str | int] = []
+    since, until = (None if t is None else to_milliseconds(t) for t in (query.since, query.until))
+    for condition, value in (*asked, ("at >= ?", since), ("at < ?", until)):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    if query.before is not None:
+        conditions.append("(at, id) < (?, ?)")
+        values += (to_milliseconds(query.before.at), query.before.id)
+    where = " AND ".join(conditions) or "TRUE"
+    for (body,) in execute(text.format(where), (*values, query.limit)).fetchall():
+        yield body
 
 
 def _detection_row(effect: Detect) -> Row:
@@ -643,22 +654,8 @@ def _detection_row(effect: Detect) -> Row:
 
 def detections(execute: Execute, query: DetectionQuery) -> tuple[Detection, ...]:
     """Return what was found risky, newest first."""
-    asked: dict[str, Row] = {}
-    for column, value in (
-        ("id = ?", query.id),
-        ("subject = ?", query.subject),
-        ("at >= ?", None if query.since is None else to_milliseconds(query.since)),
-        ("at < ?", None if query.until is None else to_milliseconds(query.until)),
-    ):
-        if value is not None:
-            asked[column] = (value,)
-    if query.before is not None:
-        asked["(at, id) < (?, ?)"] = (to_milliseconds(query.before.at), query.before.id)
-    rows = execute(
-        DETECTIONS.format(" AND ".join(asked) or "TRUE"),
-        (*(value for values in asked.values() for value in values), query.limit),
-    )
-    return tuple(_detection(body) for (body,) in rows.fetchall())
+    asked = (("id = ?", query.id), ("subject = ?", query.subject))
+    return tuple(map(_detection, _newest(execute, DETECTIONS, query, asked)))
 
 
 def audited(row: Row) -> Audited:
