@@ -48,6 +48,15 @@ def bad(message: str, target: str = "", code: str = "") -> Fault:
     return Fault(400, "Request_BadRequest", message, details=details)
 
 
+def nothing_there(id: str) -> Fault:
+    """There is no such directory object."""
+    return Fault(
+        404,
+        "Request_ResourceNotFound",
+        f"Resource '{id[:120]}' does not exist or one of its queried reference-property objects are not present.",
+    )
+
+
 def write_fault(fault: Fault, request: Request, now: datetime) -> Response:
     """Return the envelope of an error."""
     error: dict[str, Any] = {"code": fault.code, "message": fault.message}

@@ -19,7 +19,7 @@ from genkan.service.admin import applications
 from genkan.service.admin.applications import PERMISSIONS, Application, ApplicationChange, scopes_of, wants_of
 from genkan.service.admin.door import version
 from genkan.wire.graph import lists
-from genkan.wire.graph.answers import Fault, bad, time
+from genkan.wire.graph.answers import bad, nothing_there, time
 from genkan.wire.graph.api import DONE, Call, Route
 from genkan.wire.graph.odata import Properties
 from genkan.wire.graph.permissions import APPLICATIONS_READ, APPLICATIONS_WRITE
@@ -180,7 +180,7 @@ def find(call: Call) -> Application:
         word = call.params["id"].lower()
         found = applications.by_object_id(call.directory, word)
     if found is None:
-        raise _missing(word)
+        raise nothing_there(word)
     return found
 
 
@@ -191,16 +191,8 @@ def find_principal(call: Call) -> Application:
     word = call.params["id"].lower()
     found = applications.principal_of(call.directory, word)
     if found is None:
-        raise _missing(word)
+        raise nothing_there(word)
     return found
-
-
-def _missing(word: str) -> Fault:
-    return Fault(
-        404,
-        "Request_ResourceNotFound",
-        f"Resource '{word[:120]}' does not exist or one of its queried reference-property objects are not present.",
-    )
 
 
 # Read. --------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from genkan.service.admin.applications import principal_of
 from genkan.service.admin.door import version
 from genkan.service.admin.groups import GroupChange
 from genkan.wire.graph import applications, lists, users
-from genkan.wire.graph.answers import Fault, bad, time
+from genkan.wire.graph.answers import Fault, bad, nothing_there, time
 from genkan.wire.graph.api import DONE, Call, Route
 from genkan.wire.graph.odata import Properties
 from genkan.wire.graph.permissions import GROUPS_READ, GROUPS_WRITE, MEMBERS_READ, MEMBERS_WRITE
@@ -50,11 +50,7 @@ async def find(call: Call) -> Group:
     id = call.params["id"].lower()
     found = await call.store.look(lambda view: view.group(id))
     if found is None:
-        raise Fault(
-            404,
-            "Request_ResourceNotFound",
-            f"Resource '{id[:120]}' does not exist or one of its queried reference-property objects are not present.",
-        )
+        raise nothing_there(id)
     return found
 
 

@@ -18,7 +18,7 @@ from genkan.service.admin import people
 from genkan.service.admin.door import domain, version
 from genkan.service.admin.people import ATTRIBUTES, Identity, NewPerson, PersonChange
 from genkan.wire.graph import lists
-from genkan.wire.graph.answers import Fault, bad, time
+from genkan.wire.graph.answers import bad, nothing_there, time
 from genkan.wire.graph.api import DONE, Call, Route
 from genkan.wire.graph.odata import Properties, is_extension, unsupported
 from genkan.wire.graph.permissions import (
@@ -154,16 +154,8 @@ async def find(call: Call, word: str) -> Subject:
 
     found = await call.store.look(look)
     if found is None or found.status == "deleted":
-        raise _missing(word)
+        raise nothing_there(word)
     return found
-
-
-def _missing(word: str) -> Fault:
-    return Fault(
-        404,
-        "Request_ResourceNotFound",
-        f"Resource '{word[:120]}' does not exist or one of its queried reference-property objects are not present.",
-    )
 
 
 def look_into(directory: Directory, name: str, said: tuple[tuple[str, str, Value], ...]) -> Filter:
