@@ -38,11 +38,11 @@ from genkan.service.admin.door import (
     Door,
     Refusal,
     Target,
+    current,
     differences,
     entropy,
     invalid,
     missing,
-    stale,
 )
 from genkan.service.ports import View
 
@@ -286,11 +286,9 @@ async def change(
     """Change an application. `expected` is the `version` of it that the caller has seen."""
 
     def decide(view: View) -> Done[Application] | Refusal:
-        found = by_app_id(view.directory, app_id)
-        if found is None:
-            return missing("application", app_id)
-        if (is_stale := stale(expected, found)) is not None:
-            return is_stale
+        found = current("application", app_id, by_app_id(view.directory, app_id), expected)
+        if isinstance(found, Refusal):
+            return found
         changed = _changed(found, change, view.directory)
         if isinstance(changed, Refusal):
             return changed
@@ -314,11 +312,9 @@ async def remove(door: Door, actor: Actor, app_id: str, expected: str | None = N
     """Delete an application and its service principal; nobody signs in to it any more."""
 
     def decide(view: View) -> Done[Application] | Refusal:
-        found = by_app_id(view.directory, app_id)
-        if found is None:
-            return missing("application", app_id)
-        if (is_stale := stale(expected, found)) is not None:
-            return is_stale
+        found = current("application", app_id, by_app_id(view.directory, app_id), expected)
+        if isinstance(found, Refusal):
+            return found
         if found.client and (weaker := _weaker(actor, found.client.app_roles)) is not None:
             return weaker
         effects: list[Effect] = []

@@ -198,11 +198,18 @@ def invalid(text: str, target: str = "", code: str = "") -> Refusal:
     return Refusal(why="invalid", text=text, target=target, code=code)
 
 
-def stale(expected: str | None, value: Struct) -> Refusal | None:
+def stale(expected: str | None, value: object) -> Refusal | None:
     """Refuse where something has been changed since it was read; `expected` None asks for nothing."""
     if expected is None or expected == "*" or expected == version(value):
         return None
     return Refusal(why="stale", text="It was changed since it was read: read it again, and change that.")
+
+
+def current(kind: str, id: str, found: T | None, expected: str | None = None) -> T | Refusal:
+    """What an act is about; refused where it is not there, or is not as it was when `expected` was read."""
+    if found is None:
+        return missing(kind, id)
+    return stale(expected, found) or found
 
 
 def version(value: object) -> str:

@@ -19,11 +19,11 @@ from genkan.service.admin.door import (
     Door,
     Refusal,
     Target,
+    current,
     differences,
     entropy,
     invalid,
     missing,
-    stale,
 )
 from genkan.service.ports import View
 
@@ -65,11 +65,9 @@ async def change(
     """Change a group. `expected` is the `version` of it that the caller has seen."""
 
     def decide(view: View) -> Done[Group] | Refusal:
-        group = view.group(id)
-        if group is None:
-            return missing("group", id)
-        if (is_stale := stale(expected, group)) is not None:
-            return is_stale
+        group = current("group", id, view.group(id), expected)
+        if isinstance(group, Refusal):
+            return group
         changed = _changed(group, change)
         if isinstance(changed, Refusal):
             return changed
@@ -83,11 +81,9 @@ async def remove(door: Door, actor: Actor, id: str, expected: str | None = None)
     """Delete a group. Policies that name it match nobody by it from then on."""
 
     def decide(view: View) -> Done[Group] | Refusal:
-        group = view.group(id)
-        if group is None:
-            return missing("group", id)
-        if (is_stale := stale(expected, group)) is not None:
-            return is_stale
+        group = current("group", id, view.group(id), expected)
+        if isinstance(group, Refusal):
+            return group
         target = Target(id=id, name=group.name, changes=differences(_seen(group), None))
         return Done(group, target, (RemoveGroup(id),))
 
@@ -98,9 +94,9 @@ async def join(door: Door, actor: Actor, group: str, member: str) -> Group | Ref
     """Put a person, a service principal or a group into a group; it counts at the next decision of policy."""
 
     def decide(view: View) -> Done[Group] | Refusal:
-        found = view.group(group)
-        if found is None:
-            return missing("group", group)
+        found = current("group", group, view.group(group))
+        if isinstance(found, Refusal):
+            return found
         is_group = view.group(member) is not None
         if not (is_group or view.existing("subject", (member,)) or principal_of(view.directory, member)):
             return missing("directory object", member)
@@ -122,9 +118,9 @@ async def leave(door: Door, actor: Actor, group: str, member: str) -> Group | Re
     """Take a member out of a group."""
 
     def decide(view: View) -> Done[Group] | Refusal:
-        found = view.group(group)
-        if found is None:
-            return missing("group", group)
+        found = current("group", group, view.group(group))
+        if isinstance(found, Refusal):
+            return found
         if not view.is_member(member, group):
             return missing("member", member)
         target = Target(id=group, name=found.name, changes=(("members", member, None),))

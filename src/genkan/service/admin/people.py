@@ -47,13 +47,13 @@ from genkan.service.admin.door import (
     Door,
     Refusal,
     Target,
+    current,
     differences,
     domain,
     entropy,
     invalid,
     missing,
     notices,
-    stale,
 )
 from genkan.service.ports import View
 
@@ -239,11 +239,9 @@ async def change(
     draw = entropy()
 
     def decide(view: View) -> Done[Subject] | Refusal:
-        subject = _known(view, id)
-        if subject is None:
-            return missing("user", id)
-        if (is_stale := stale(expected, subject)) is not None:
-            return is_stale
+        subject = current("user", id, _known(view, id), expected)
+        if isinstance(subject, Refusal):
+            return subject
         changed = _changed(subject, change, view)
         if isinstance(changed, Refusal):
             return changed
@@ -275,11 +273,9 @@ async def remove(door: Door, actor: Actor, id: str, expected: str | None = None)
     """Delete a person. For 30 days they can be brought back, and so long nobody else gets their names (CAN-10)."""
 
     def decide(view: View) -> Done[Subject] | Refusal:
-        subject = _known(view, id)
-        if subject is None:
-            return missing("user", id)
-        if (is_stale := stale(expected, subject)) is not None:
-            return is_stale
+        subject = current("user", id, _known(view, id), expected)
+        if isinstance(subject, Refusal):
+            return subject
         gone = replace(subject, status="deleted", deleted_at=view.now, epoch=subject.epoch + 1)
         target = Target(id=id, name=_name(subject), changes=differences(_seen(subject), None))
         return Done(gone, target, (PutSubject(gone), RevokeGrants(subject=id, at=view.now)))
@@ -304,9 +300,9 @@ async def revoke_sessions(door: Door, actor: Actor, id: str) -> Subject | Refusa
     """End every session and every flow of a person; refresh tokens issued until now are dead."""
 
     def decide(view: View) -> Done[Subject] | Refusal:
-        subject = _known(view, id)
-        if subject is None:
-            return missing("user", id)
+        subject = current("user", id, _known(view, id))
+        if isinstance(subject, Refusal):
+            return subject
         changed = replace(subject, epoch=subject.epoch + 1, sessions_from=view.now)
         return Done(
             changed,
@@ -338,9 +334,9 @@ async def add_method(
     draw = entropy()
 
     def decide(view: View) -> Done[Authenticator] | Refusal:
-        subject = _known(view, id)
-        if subject is None:
-            return missing("user", id)
+        subject = current("user", id, _known(view, id))
+        if isinstance(subject, Refusal):
+            return subject
         if _method(view.authenticators(id), kind) is not None:
             return invalid(f"There is {METHOD_KINDS[kind]} registered already: change or remove it.")
         method = Authenticator(
@@ -410,9 +406,9 @@ async def set_risk(
     """Say what an administrator found of a person's risk; somebody confirmed as compromised has no session left."""
 
     def decide(view: View) -> Done[Subject] | Refusal:
-        subject = _known(view, id)
-        if subject is None:
-            return missing("user", id)
+        subject = current("user", id, _known(view, id))
+        if isinstance(subject, Refusal):
+            return subject
         risk, ends = VERDICTS[verdict](view.now), verdict == "compromised"
         changed = replace(subject, risk=risk, epoch=subject.epoch + int(ends))
         target = Target(id=id, name=_name(subject), changes=differences(_seen(subject), _seen(changed)))

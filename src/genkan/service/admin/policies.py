@@ -8,7 +8,6 @@ Source: conditional-access 2.6, 4.5, 7, 8, 12; admin-graph-api 5.4, 5.5.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from genkan.engine.messages import PutDocument, RemoveDocument
 from genkan.model import Kind, MethodSettings, Tenant
 from genkan.policy import validate
 from genkan.policy.model import (
+    AUTHENTICATION_CONTEXTS,
     BUILT_IN_STRENGTHS,
     PASSWORDLESS_METHODS,
     AuthenticationContext,
@@ -37,11 +37,11 @@ from genkan.service.admin.door import (
     Door,
     Refusal,
     Target,
+    current,
     differences,
     entropy,
     invalid,
     missing,
-    stale,
 )
 from genkan.service.ports import View
 
@@ -95,8 +95,6 @@ COMBINATIONS = frozenset(
 )
 """What a strength may allow."""
 
-CONTEXT = re.compile(r"c[1-9][0-9]?")
-
 PlaceDocument = Mapping[str, Any]
 
 
@@ -124,11 +122,9 @@ async def change(
     """Change a policy: parts of it member by member, lists whole."""
 
     def decide(view: View) -> Done[Policy] | Refusal:
-        stored = policy_of(view, id)
-        if stored is None:
-            return missing("conditional access policy", id)
-        if (is_stale := stale(expected, stored)) is not None:
-            return is_stale
+        stored = current("conditional access policy", id, policy_of(view, id), expected)
+        if isinstance(stored, Refusal):
+            return stored
         judged = _judged(view, validate.merge(stored, patch), beside=stored)
         if isinstance(judged, Refusal):
             return judged
@@ -145,11 +141,9 @@ async def remove(door: Door, actor: Actor, id: str, expected: str | None = None)
     """Delete a policy; the next decision is free of it."""
 
     def decide(view: View) -> Done[Policy] | Refusal:
-        stored = policy_of(view, id)
-        if stored is None:
-            return missing("conditional access policy", id)
-        if (is_stale := stale(expected, stored)) is not None:
-            return is_stale
+        stored = current("conditional access policy", id, policy_of(view, id), expected)
+        if isinstance(stored, Refusal):
+            return stored
         target = Target(id=id, name=stored.display_name, changes=differences(_seen(stored), None))
         return Done(stored, target, (RemoveDocument("policy", id),))
 
@@ -227,11 +221,10 @@ async def change_place(
     """Change a named location; its type stays."""
 
     def decide(view: View) -> Done[NamedLocation] | Refusal:
-        stored = view.directory.locations.get(id)
-        if stored is None:
-            return missing("named location", id)
-        if (is_stale := stale(expected, stored)) is not None:
-            return is_stale
+        known = view.directory.locations.get(id)
+        stored: NamedLocation | Refusal = current("named location", id, known, expected)
+        if isinstance(stored, Refusal):
+            return stored
         before: dict[str, Any] = msgspec.to_builtins(stored)
         if patch.get("@odata.type", before["@odata.type"]).lower() != before["@odata.type"].lower():
             return invalid("The type of a named location cannot be changed.", "@odata.type")
@@ -251,11 +244,10 @@ async def remove_place(
     """Delete a named location that is not trusted and that no policy names."""
 
     def decide(view: View) -> Done[NamedLocation] | Refusal:
-        stored = view.directory.locations.get(id)
-        if stored is None:
-            return missing("named location", id)
-        if (is_stale := stale(expected, stored)) is not None:
-            return is_stale
+        known = view.directory.locations.get(id)
+        stored: NamedLocation | Refusal = current("named location", id, known, expected)
+        if isinstance(stored, Refusal):
+            return stored
         if isinstance(stored, IpLocation) and stored.is_trusted:
             return invalid("A trusted named location cannot be deleted: mark it as untrusted first.")
         if _is_named(view.directory.policies, "locations", id):
@@ -368,7 +360,7 @@ async def put_context(
     """Make an authentication context, or change it. `is_new`: it must not be there yet."""
 
     def decide(view: View) -> Done[AuthenticationContext] | Refusal:
-        if CONTEXT.fullmatch(id) is None:
+        if id not in AUTHENTICATION_CONTEXTS:
             return invalid("Authentication contexts are c1 to c99.", "id")
         before = view.directory.contexts.get(id)
         if before is not None and is_new:
@@ -390,9 +382,9 @@ async def remove_context(door: Door, actor: Actor, id: str) -> AuthenticationCon
     """Delete an authentication context that no policy names."""
 
     def decide(view: View) -> Done[AuthenticationContext] | Refusal:
-        stored = view.directory.contexts.get(id)
-        if stored is None:
-            return missing("authentication context", id)
+        stored = current("authentication context", id, view.directory.contexts.get(id))
+        if isinstance(stored, Refusal):
+            return stored
         if _is_named(view.directory.policies, "contexts", id):
             return invalid("A policy refers to this authentication context.")
         changes = differences(msgspec.to_builtins(stored), None)
@@ -438,11 +430,9 @@ async def change_strength(
     def decide(view: View) -> Done[tuple[Strength, Strength]] | Refusal:
         if id in BUILT_IN_STRENGTHS:
             return invalid("A built-in authentication strength cannot be changed.")
-        stored = view.directory.strengths.get(id)
-        if stored is None:
-            return missing("authentication strength", id)
-        if (is_stale := stale(expected, stored)) is not None:
-            return is_stale
+        stored = current("authentication strength", id, view.directory.strengths.get(id), expected)
+        if isinstance(stored, Refusal):
+            return stored
         after = _strength(stored, change, view)
         if isinstance(after, Refusal):
             return after
@@ -460,9 +450,9 @@ async def remove_strength(door: Door, actor: Actor, id: str) -> Strength | Refus
     def decide(view: View) -> Done[Strength] | Refusal:
         if id in BUILT_IN_STRENGTHS:
             return invalid("A built-in authentication strength cannot be deleted.")
-        stored = view.directory.strengths.get(id)
-        if stored is None:
-            return missing("authentication strength", id)
+        stored = current("authentication strength", id, view.directory.strengths.get(id))
+        if isinstance(stored, Refusal):
+            return stored
         if _is_named(view.directory.policies, "strengths", id):
             return invalid("A policy refers to this authentication strength.")
         target = Target(
