@@ -15,15 +15,13 @@ import time
 from collections import OrderedDict
 from hashlib import sha1
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from unicodedata import normalize
 
 from genkan.model import Secret
 from genkan.service.addresses import CannotRead
+from genkan.service.outside import Outside
 from genkan.telemetry import log
-
-if TYPE_CHECKING:
-    import httpx2
 
 PREFIX: Final = 5
 LONGEST_ANSWER: Final = 256 * 1024
@@ -46,7 +44,7 @@ class LeakedPasswords:
         self._corpus = corpus
         self._api = api
         self._timeout = timeout
-        self._client: httpx2.AsyncClient | None = None
+        self._service = Outside(LONGEST_ANSWER)
         self._answers: OrderedDict[str, tuple[float, frozenset[str]]] = OrderedDict()
         if corpus is not None:
             _check(corpus)
@@ -60,9 +58,7 @@ class LeakedPasswords:
         return bool(self._api) and digest[PREFIX:] in await self._range(digest[:PREFIX])
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self._service.close()
 
     async def _range(self, prefix: str) -> frozenset[str]:
         """What the service knows that begins like this; nothing, if it does not say so in time."""
@@ -82,19 +78,8 @@ class LeakedPasswords:
         return suffixes
 
     async def _fetch(self, prefix: str) -> frozenset[str]:
-        import httpx2  # 60 ms, which only those pay who ask
-
-        if self._client is None:
-            self._client = httpx2.AsyncClient(follow_redirects=False)
         # The padding keeps the length of the answer from telling the prefix; what it adds has the count 0.
-        headers = {"Add-Padding": "true", "Accept-Encoding": "identity", "User-Agent": "genkan"}
-        async with self._client.stream("GET", f"{self._api}{prefix}", headers=headers) as response:
-            response.raise_for_status()
-            read = b""
-            async for chunk in response.aiter_raw():
-                read += chunk
-                if len(read) > LONGEST_ANSWER:
-                    raise ValueError("the answer is too long")
+        read = await self._service.ask("GET", f"{self._api}{prefix}", {"Add-Padding": "true"})
         lines = (line.strip().upper().partition(":") for line in read.decode("ascii").splitlines())
         return frozenset(suffix for suffix, _, count in lines if suffix and count != "0")
 

@@ -8,7 +8,7 @@ anything else. What is told of a person is their id alone. Source: conditional-a
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -16,10 +16,8 @@ from msgspec import Struct
 from genkan.engine.messages import Signals
 from genkan.model import Risk, RiskLevel, Secret
 from genkan.risk.score import UNKNOWN
+from genkan.service.outside import Outside
 from genkan.telemetry import log
-
-if TYPE_CHECKING:
-    import httpx2
 
 LONGEST_ANSWER: Final = 16 * 1024
 MOST_REASONS: Final = 8
@@ -43,7 +41,7 @@ class HttpRiskSource:
         self._url = url
         self._token = token
         self._deadline = deadline
-        self._client: httpx2.AsyncClient | None = None
+        self._service = Outside(LONGEST_ANSWER)
 
     async def ask(self, subject: str | None, client: str, signals: Signals) -> Risk:
         """Its answer, or `hidden` when there is none before the deadline; it never raises."""
@@ -73,23 +71,10 @@ class HttpRiskSource:
         )
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self._service.close()
 
     async def _post(self, body: bytes) -> bytes:
-        import httpx2  # 60 ms, which only those pay who ask
-
-        if self._client is None:
-            self._client = httpx2.AsyncClient(follow_redirects=False)
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "genkan"}
+        headers = {"Content-Type": "application/json"}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token.text}"
-        async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
-            response.raise_for_status()
-            read = b""
-            async for chunk in response.aiter_raw():
-                read += chunk
-                if len(read) > LONGEST_ANSWER:
-                    raise ValueError("the answer is too long")
-        return read
+        return await self._service.ask("POST", self._url, headers, body)
