@@ -109,6 +109,16 @@ def done(
     return answer
 
 
+def document(file: Path) -> Any:
+    """The JSON of a file, or of standard input where it is called `-`. Raises: `ClickException`."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
+    except msgspec.DecodeError as error:
+        raise click.ClickException(f"{file} is not JSON: {error}.") from None
+
+
 def moment(text: str, now: datetime) -> datetime:
     """A time: `7d` ago, or a date."""
     if span := re.fullmatch(r"(\d{1,5})([mhdw])", text):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
 
-from genkan.cli.common import CONTEXT, as_json, deployment, one_sentence
+from genkan.cli.common import CONTEXT, as_json, deployment, looked_at
 
 
 @click.command(context_settings=CONTEXT)
@@ -29,7 +28,6 @@ def explain(correlation_id: str, data: Path, tenant: str | None, as_json: bool) 
 
     import msgspec
 
-    from genkan.bootstrap import looking_into
     from genkan.engine.story import Story, as_text
     from genkan.service.inquiry import stories
 
@@ -38,12 +36,7 @@ def explain(correlation_id: str, data: Path, tenant: str | None, as_json: bool) 
     except ValueError:
         raise click.ClickException(f"{correlation_id} is no correlation id: those are GUIDs.") from None
 
-    async def ask() -> tuple[Story, ...]:
-        async with looking_into(data, tenant) as (logs, _):
-            return await stories(logs, wanted)
-
-    with one_sentence():
-        told = asyncio.run(ask())
+    told: tuple[Story, ...] = looked_at(data, tenant, lambda reader, _: stories(reader, wanted))
     if not told:
         raise click.ClickException(
             f"Nothing is known of {correlation_id}. Give the correlation id of an answer as it is; "

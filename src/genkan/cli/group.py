@@ -187,7 +187,14 @@ async def _all(reader: SqliteReader) -> list[Group]:
 
 async def _named(reader: SqliteReader, name: str) -> Group:
     """The group that is meant. Raises: `ClickException`."""
-    found = [g for g in await _all(reader) if name in (g.id, g.name)]
+    return _one(await _called_so(reader, name), name)
+
+
+async def _called_so(reader: SqliteReader, name: str) -> list[Group]:
+    return [g for g in await _all(reader) if name in (g.id, g.name)]
+
+
+def _one(found: list[Group], name: str) -> Group:
     if len(found) != 1:
         many = "There is no group" if not found else "Several groups are called"
         raise click.ClickException(f"{many} {name}. Look with genkan group list, and give an id.")
@@ -195,8 +202,8 @@ async def _named(reader: SqliteReader, name: str) -> Group:
 
 
 async def _member(reader: SqliteReader, member: str) -> str:
-    if any(member in (g.id, g.name) for g in await _all(reader)):
-        return (await _named(reader, member)).id
+    if groups := await _called_so(reader, member):
+        return _one(groups, member).id
     return (await reader.look(lambda view: found_person(view, member))).id
 
 

@@ -246,21 +246,15 @@ def _writing(output: Path | None) -> Iterator[Callable[[bytes], None]]:
         yield lambda line: (stream.write(line + b"\n"), None)[1]
 
 
-async def _sign_ins(
+def _sign_ins(
     reader: SqliteReader, clock: Clock, since: str, until: str | None, **asked: Any
 ) -> AsyncIterator[SignIn]:
     """The entries of a time, the latest first."""
     from genkan.engine.transaction import SignInQuery
+    from genkan.service import inquiry
 
     start, end = moment(since, clock.now()), moment(until, clock.now()) if until else None
-    last: SignIn | None = None
-    while True:
-        page = await reader.sign_ins(SignInQuery(since=start, until=end, before=last, limit=PAGE, **asked))
-        for entry in page:
-            yield entry
-        if len(page) < PAGE:
-            return
-        last = page[-1]
+    return inquiry.sign_ins(reader, SignInQuery(since=start, until=end, **asked))
 
 
 async def _audits(

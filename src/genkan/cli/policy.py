@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,14 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from genkan.cli.common import CONTEXT, as_json, deployment, moment, one_sentence
+from genkan.cli.common import CONTEXT, as_json, deployment, document, looked_at, moment
 
 if TYPE_CHECKING:
+    from genkan.bootstrap import Clock
     from genkan.engine.impact import Affected, Impact
     from genkan.engine.messages import Directory
     from genkan.model import Client, Resource
     from genkan.policy.model import Policy
     from genkan.service.inquiry import Outlook
+    from genkan.store.sqlite import SqliteReader
 
 RISKS = click.Choice(["none", "low", "medium", "high", "hidden"])
 
@@ -74,48 +75,44 @@ def what_if(
     """
     from msgspec.structs import replace
 
-    from genkan import bootstrap, identifiers
+    from genkan.cli.user import found_person
     from genkan.engine.messages import Signals
     from genkan.engine.plan import NOTHING_DEMANDED
-    from genkan.engine.transaction import Needs
     from genkan.model import Demand, Kind, Place, Risk
     from genkan.service.inquiry import Supposed, account, outlook
 
-    async def ask() -> Outlook:
-        async with bootstrap.looking_into(data, tenant) as (logs, clock):
-            directory = logs.directory()
-            client: Client = _named("app", app, directory.clients, "name")
-            named = identifiers.email(person) or identifiers.username(person)
-            found = await account(logs, Needs(identifier=named.key if named else None))
-            found = found or await account(logs, Needs(subject=person))
-            if found is None:
-                raise click.ClickException(f"There is no account {person}.")
-            demand = NOTHING_DEMANDED
-            if resource is not None:
-                api: Resource = _named("API", resource, directory.resources, "name", "uri")
-                scopes = tuple(f"{api.uri}/{scope}" for scope in api.scopes)
-                demand = Demand(scopes=("openid", *scopes), resource=api.id)
-            if user_risk is not None:
-                risk = replace(found.subject.risk, level=user_risk)
-                found = replace(found, subject=replace(found.subject, risk=risk))
-            has_password = any(a.kind is Kind.PASSWORD for a in found.authenticators)
-            by_password = first == "password" or (first is None and has_password)
-            supposed = Supposed(
-                first=Kind.PASSWORD if by_password else Kind.EMAIL_OTP,
-                client=client,
-                demand=replace(demand, contexts=contexts),
-                signals=Signals(
-                    address=address,
-                    place=Place(country=country.upper() if country else None),
-                    client_app="browser" if browser else "mobileAppsAndDesktopClients",
-                    platform=platform,
-                ),
-                risk=Risk(level=sign_in_risk),  # type: ignore[arg-type]
-            )
-            return outlook(directory, found, supposed, clock.now())
+    async def ask(reader: SqliteReader, clock: Clock) -> Outlook:
+        directory = reader.directory()
+        client: Client = _named("app", app, directory.clients, "name")
+        who = await reader.look(lambda view: found_person(view, person))
+        found = await account(reader, who.id)
+        if found is None:  # It has gone since.
+            raise click.ClickException(f"There is no account {person}.")
+        demand = NOTHING_DEMANDED
+        if resource is not None:
+            api: Resource = _named("API", resource, directory.resources, "name", "uri")
+            scopes = tuple(f"{api.uri}/{scope}" for scope in api.scopes)
+            demand = Demand(scopes=("openid", *scopes), resource=api.id)
+        if user_risk is not None:
+            risk = replace(found.subject.risk, level=user_risk)
+            found = replace(found, subject=replace(found.subject, risk=risk))
+        has_password = any(a.kind is Kind.PASSWORD for a in found.authenticators)
+        by_password = first == "password" or (first is None and has_password)
+        supposed = Supposed(
+            first=Kind.PASSWORD if by_password else Kind.EMAIL_OTP,
+            client=client,
+            demand=replace(demand, contexts=contexts),
+            signals=Signals(
+                address=address,
+                place=Place(country=country.upper() if country else None),
+                client_app="browser" if browser else "mobileAppsAndDesktopClients",
+                platform=platform,
+            ),
+            risk=Risk(level=sign_in_risk),  # type: ignore[arg-type]
+        )
+        return outlook(directory, found, supposed, clock.now())
 
-    with one_sentence():
-        found = asyncio.run(ask())
+    found = looked_at(data, tenant, ask)
     click.echo(_outlook_as_json(found) if as_json else "\n".join(_outlook_as_text(found)))
 
 
@@ -209,26 +206,23 @@ def impact(
       genkan policy impact draft.json --since 2026-11-01 --json
       genkan policy impact "Old rule" --off            what would be if it went
     """
-    from genkan import bootstrap
     from genkan.engine.story import printable
     from genkan.engine.transaction import SignInQuery
     from genkan.service import inquiry
 
-    async def ask() -> tuple[Impact, Policy, datetime, datetime]:
-        async with bootstrap.looking_into(data, tenant) as (logs, clock):
-            directory = logs.directory()
-            draft = _draft(policy, directory)
-            before, after = inquiry.compared(directory.policies, draft)
-            if off:
-                before, after = after, tuple(p for p in after if p.id != draft.id)
-            start, end = moment(since, clock.now()), moment(until, clock.now()) if until else clock.now()
-            client = _named("app", app, directory.clients, "name").id if app else None
-            query = SignInQuery(since=start, until=end, client=client)
-            with _counting(as_json) as counted:
-                return await inquiry.impact(logs, before, after, query, counted), draft, start, end
+    async def ask(reader: SqliteReader, clock: Clock) -> tuple[Impact, Policy, datetime, datetime]:
+        directory = reader.directory()
+        draft = _draft(policy, directory)
+        before, after = inquiry.compared(directory.policies, draft)
+        if off:
+            before, after = after, tuple(p for p in after if p.id != draft.id)
+        start, end = moment(since, clock.now()), moment(until, clock.now()) if until else clock.now()
+        client = _named("app", app, directory.clients, "name").id if app else None
+        query = SignInQuery(since=start, until=end, client=client)
+        with _counting(as_json) as counted:
+            return await inquiry.impact(reader, before, after, query, counted), draft, start, end
 
-    with one_sentence():
-        found, draft, start, end = asyncio.run(ask())
+    found, draft, start, end = looked_at(data, tenant, ask)
     if as_json:
         click.echo(_impact_as_json(found, draft, start, end))
     else:
@@ -248,18 +242,13 @@ def _draft(text: str, directory: Directory) -> Policy:
             many = "There is no policy or file" if not found else "Several policies are called"
             raise click.ClickException(f"{many} {text}. Stored policies:\n{names}")
         return found[0]
-    from msgspec import DecodeError, json
     from msgspec.structs import replace
 
-    content = sys.stdin.buffer.read() if text == "-" else path.read_bytes()
-    try:
-        document = json.decode(content)
-    except DecodeError as error:
-        raise click.ClickException(f"{text} is not JSON: {error}.") from None
-    draft = read(document)
+    said = document(path)
+    draft = read(said)
     if isinstance(draft, Refusal):
         raise click.ClickException(f"{text} is no policy: {draft.number}: {draft.text}")
-    given = document.get("id") if isinstance(document, dict) else None
+    given = said.get("id") if isinstance(said, dict) else None
     return replace(draft, id=given if isinstance(given, str) else "draft")
 
 

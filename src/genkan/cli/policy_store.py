@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from genkan.cli.common import CONTEXT, agreed, as_json, deployment, destroys, done, looked_at
+from genkan.cli.common import CONTEXT, agreed, as_json, deployment, destroys, document, done, looked_at
 from genkan.cli.policy import policy
 from genkan.cli.showing import as_lines, as_table
 
@@ -67,8 +66,8 @@ def create(file: Path, data: Path, tenant: str | None, as_json: bool) -> None:
     """
     from genkan.service.admin import policies
 
-    document = _document(file)
-    made = done(data, tenant, lambda office, actor: policies.add(office.door, actor, document))
+    given = document(file)
+    made = done(data, tenant, lambda office, actor: policies.add(office.door, actor, given))
     if as_json:
         as_lines([made])
     else:
@@ -108,7 +107,7 @@ def update(
     """
     from genkan.service.admin import policies
 
-    patch = _document(file) if file is not None else {}
+    patch = document(file) if file is not None else {}
     if not isinstance(patch, dict):
         raise click.ClickException(f"{file} is no JSON object.")
     patch |= {"displayName": name} if name is not None else {}
@@ -155,13 +154,3 @@ def _named(policies: tuple[Policy, ...], name: str) -> Policy:
         many = "There is no policy" if not found else "Several policies are called"
         raise click.ClickException(f"{many} {name}. Look with genkan policy list, and give an id.")
     return found[0]
-
-
-def _document(file: Path) -> Any:
-    """The JSON of a file. Raises: `ClickException`."""
-    import msgspec
-
-    try:
-        return msgspec.json.decode(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
-    except msgspec.DecodeError as error:
-        raise click.ClickException(f"{file} is not JSON: {error}.") from None

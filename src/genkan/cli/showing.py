@@ -70,4 +70,6 @@ def words(value: Any) -> str:
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, tuple | list):
         return ", ".join(map(words, value))
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(value))
+    from genkan.engine.story import printable
+
+    return printable(str(value))

@@ -73,9 +73,9 @@ async def sign_ins(logs: Logs, query: SignInQuery) -> AsyncIterator[SignIn]:
         query = replace(query, before=page[-1])
 
 
-async def account(logs: Logs, needs: Needs) -> Account | None:
-    """A person's account as it is now."""
-    loaded = await logs.read(needs)
+async def account(logs: Logs, subject: str) -> Account | None:
+    """A person's account as it is now; `subject` is their id."""
+    loaded = await logs.read(Needs(subject=subject))
     if loaded.subject is None:
         return None
     return Account(subject=loaded.subject, authenticators=loaded.authenticators, groups=loaded.groups)
@@ -96,7 +96,7 @@ async def impact(
     found = Impact()
     async for entry in sign_ins(logs, query):
         if entry.subject is not None and entry.subject not in accounts:
-            accounts[entry.subject] = await account(logs, Needs(subject=entry.subject))
+            accounts[entry.subject] = await account(logs, entry.subject)
         found.add(entry, accounts.get(entry.subject or ""), directory, before, after)
         progress(entry)
     return found
