@@ -21,14 +21,10 @@ from genkan import identifiers
 from genkan.engine.story import as_text
 from genkan.model import Kind, MethodSettings, Place
 from genkan.policy.model import (
-    Applications,
-    Conditions,
     CountryLocation,
-    GrantControls,
     Locations,
-    Policy,
-    Users,
 )
+from genkan.policy.trace import REPORT_ONLY
 from genkan.service import inquiry
 from tests.server import first_factor_by_code, new_address, new_number, newest
 from tests.wire import strict
@@ -41,6 +37,7 @@ from tests.wire.journeys import (
     proven,
     wrong,
 )
+from tests.wire.policies import for_everybody
 from tests.wire.servers import World, in_process
 from tests.wire.walks import Elsewhere
 
@@ -62,20 +59,6 @@ The stories below are made by going through each sign-in for real and asking `ge
 """
 
 JAPAN = CountryLocation(id=str(uuid4()), display_name="Japan", countries_and_regions=("JP",))
-
-
-def a_policy(name: str, control: str, places: Locations | None = None, state: str = "enabled") -> Policy:
-    return Policy(
-        id=str(uuid4()),
-        display_name=name,
-        state=state,  # type: ignore[arg-type]
-        conditions=Conditions(
-            applications=Applications(include_applications=("All",)),
-            users=Users(include_users=("All",)),
-            locations=places,
-        ),
-        grant_controls=GrantControls(operator="OR", built_in_controls=(control,)),  # type: ignore[arg-type]
-    )
 
 
 def person(world: World, **given: object) -> str:
@@ -104,13 +87,13 @@ def second_factor(world: World, server: Elsewhere) -> None:
 
 
 def report_only(world: World, server: Elsewhere) -> None:
-    draft = a_policy("MFA for everybody", "mfa", state="enabledForReportingButNotEnforced")
+    draft = for_everybody("mfa", name="MFA for everybody", state=REPORT_ONLY)
     with world.changed(draft):
         first_factor_by_password(server, person(world, password=PASSWORD), OPENID).ok()
 
 
 def blocked(world: World, server: Elsewhere) -> None:
-    policy = a_policy("Not from Japan", "block", Locations(include_locations=(JAPAN.id,)))
+    policy = for_everybody("block", name="Not from Japan", locations=Locations(include_locations=(JAPAN.id,)))
     with world.changed(JAPAN, policy), world.located(Place(country="JP")):
         first_factor_by_password(server, person(world, password=PASSWORD), OPENID)
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 import pytest
@@ -24,17 +23,13 @@ from msgspec.structs import replace
 
 from genkan.engine.messages import Directory
 from genkan.policy.model import (
-    Applications,
     AuthenticationContext,
-    Conditions,
-    GrantControls,
-    Policy,
-    Users,
 )
 from genkan.service import demo
 from genkan.store.sealing import Keys, open_master_key
 from genkan.store.sqlite import SqliteStore
 from tests.server import Server, new_address, new_number, newest, register_phone, running, sign_up_by_code
+from tests.wire.policies import for_everybody
 
 ROOT = Path(__file__).resolve().parents[2]
 CP1 = {"xms_cc": {"values": ["cp1"]}}
@@ -44,21 +39,11 @@ def guarded() -> Directory:
     """The demo tenant, where deleting has a name, and a policy on that name; looking needs one factor."""
     seeded = demo.directory("unused")
     api = replace(seeded.resources[demo.API], optional_claims=("xms_cc",))
-    deleting = Policy(
-        id=str(uuid4()),
-        display_name="Deleting needs a second factor",
-        state="enabled",
-        conditions=Conditions(
-            applications=Applications(include_authentication_context_class_references=("c1",)),
-            users=Users(include_users=("All",)),
-        ),
-        grant_controls=GrantControls(operator="OR", built_in_controls=("mfa",)),
-    )
     return replace(
         seeded,
         resources={api.id: api},
         contexts={"c1": AuthenticationContext(id="c1", display_name="Deleting")},
-        policies=(deleting,),
+        policies=(for_everybody("mfa", contexts=("c1",)),),
     )
 
 

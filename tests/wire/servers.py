@@ -24,8 +24,8 @@ from msgspec.structs import replace
 from genkan import identifiers
 from genkan.bootstrap import Clock, Development, TenantRuntime
 from genkan.delivery.inbox import Inbox
-from genkan.engine.messages import Directory, Effect, PutAuthenticator, PutSubject
-from genkan.engine.transaction import Change, Loaded, Needs
+from genkan.engine.messages import Directory, Effect, PutAuthenticator, PutSubject, SignIn
+from genkan.engine.transaction import Change, Loaded, Needs, SignInQuery
 from genkan.factors import password as passwords
 from genkan.model import Authenticator, Identifier, Kind, Place, Subject
 from genkan.service.hashing import Hashing
@@ -220,6 +220,17 @@ class World(HereServer):
         ]
         self.write(PutSubject(subject), *(PutAuthenticator(a) for a in (first, *others)))
         return {a.target.value: a.id for a in others if a.target is not None}
+
+    def subject(self, address: str) -> Subject:
+        """Whoever has this sign-in address."""
+        found = self.run(self.store.read(Needs(identifier=_email(address).key))).subject
+        assert found is not None
+        return found
+
+    def sign_ins(self, address: str) -> list[SignIn]:
+        """What the sign-in log says of whoever has this address, newest first."""
+        query = SignInQuery(subject=self.subject(address).id)
+        return list(self.run(self.store.sign_ins(query)))
 
     @contextmanager
     def located(self, place: Place) -> Iterator[None]:

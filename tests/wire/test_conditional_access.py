@@ -15,17 +15,11 @@ from msgspec.structs import replace
 
 from genkan import identifiers
 from genkan.engine.messages import PutSubject, RevokeGrants
-from genkan.engine.transaction import Needs, SignInQuery
-from genkan.model import Identifier, Reason, Subject
+from genkan.model import Identifier, Reason
 from genkan.policy.model import (
-    Applications,
-    Conditions,
-    GrantControls,
     IpLocation,
     IPv4Range,
     Locations,
-    Policy,
-    Users,
 )
 from tests.server import Reply, new_address, new_number, newest
 from tests.wire import strict
@@ -41,26 +35,12 @@ from tests.wire.journeys import (
     redeemed,
     wrong,
 )
+from tests.wire.policies import for_everybody
 from tests.wire.servers import World
 from tests.wire.walks import Elsewhere
 
 BLOCKED = ("invalid_grant", "message_only", 53003)
 MFA_REQUIRED = ("invalid_grant", "mfa_required", 50076)
-
-
-def a_policy(control: str, *, id: str = "", places: Locations | None = None) -> Policy:
-    """A policy for everybody and everything."""
-    return Policy(
-        id=id or str(uuid4()),
-        display_name=control,
-        state="enabled",
-        conditions=Conditions(
-            applications=Applications(include_applications=("All",)),
-            users=Users(include_users=("All",)),
-            locations=places,
-        ),
-        grant_controls=GrantControls(operator="OR", built_in_controls=(control,)),  # type: ignore[arg-type]
-    )
 
 
 def a_phone(number: str = "") -> Identifier:
@@ -74,14 +54,6 @@ def someone(world: World, *seconds: Identifier) -> str:
     address = new_address()
     world.person(address, password=PASSWORD, seconds=seconds)
     return address
-
-
-def subject_of(world: World, address: str) -> Subject:
-    found = identifiers.email(address)
-    assert found is not None
-    subject = world.run(world.store.read(Needs(identifier=found.key))).subject
-    assert subject is not None
-    return subject
 
 
 def texted(world: World, address: str, number: str) -> tuple[Reply, str]:
@@ -101,7 +73,7 @@ def test_an_app_that_cannot_ask_for_a_second_factor_gets_the_browser_and_nothing
 ) -> None:
     phone = a_phone()
     address = someone(world, phone)
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         answer = first_factor_by_password(world, address, OPENID, capabilities="")
 
     assert (answer.status, answer["challenge_type"]) == (200, "redirect")
@@ -113,7 +85,7 @@ def test_an_app_that_cannot_ask_for_a_second_factor_gets_the_browser_and_nothing
 @pytest.mark.proves("CAP-008")
 def test_an_app_that_cannot_register_one_gets_the_browser(world: World) -> None:
     address = someone(world)
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         answer = first_factor_by_password(world, address, OPENID, capabilities="mfa_required")
 
     assert (answer.status, answer["challenge_type"]) == (200, "redirect")
@@ -136,7 +108,7 @@ def test_a_policy_that_cannot_be_read_refuses_everybody(world: World) -> None:
     world.run(world.store.put_documents(before.tenant))  # Whatever is kept in memory is of yesterday.
     try:
         answer = first_factor_by_password(world, address, OPENID)
-        (entry,) = world.run(world.store.sign_ins(SignInQuery(subject=subject_of(world, address).id)))
+        (entry,) = world.sign_ins(address)
     finally:
         world.run(world.store.remove_documents(("policy", name)))
 
@@ -153,7 +125,7 @@ def test_a_phone_of_a_closed_region_is_listed_and_refused_when_it_is_chosen(
     phone, mailbox = a_phone("+2125210" + new_number()[-5:]), identifiers.email(new_address())
     assert mailbox is not None
     address = someone(world, phone, *((mailbox,) if beside else ()))
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         asked = first_factor_by_password(world, address, OPENID)
         methods = {m["challenge_channel"]: m["id"] for m in listed(world, world.password_app, asked.token)}
         form = {"client_id": world.password_app, "continuation_token": asked.token}
@@ -177,7 +149,7 @@ def test_a_phone_of_a_closed_region_is_listed_and_refused_when_it_is_chosen(
 @pytest.mark.proves("CAP-072")
 def test_who_has_a_second_factor_must_pass_it_before_another_can_be_registered(world: World) -> None:
     address = someone(world, a_phone())
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         asked = first_factor_by_password(world, address, OPENID)
         answer = world.post(
             "/register/v1.0/introspect", client_id=world.password_app, continuation_token=asked.token
@@ -191,7 +163,7 @@ def test_who_has_a_second_factor_must_pass_it_before_another_can_be_registered(w
 def test_what_one_person_has_proven_is_of_no_use_for_another(world: World) -> None:
     phone, other = a_phone(), a_phone()
     owner, thief = someone(world, phone), someone(world, other)
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         sent, code = texted(world, owner, phone.value)
         stolen = first_factor_by_password(world, thief, OPENID)
         crossed = proven(world, world.password_app, stolen.token, "mfa_oob", code)
@@ -209,7 +181,7 @@ def test_what_one_person_has_proven_is_of_no_use_for_another(world: World) -> No
 @pytest.mark.proves("CAP-077")
 def test_a_second_code_does_not_count_before_one_was_asked_for(world: World) -> None:
     address = someone(world, a_phone())
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         asked = first_factor_by_password(world, address, OPENID)
         answer = proven(world, world.password_app, asked.token, "mfa_oob", "12345678")
 
@@ -234,7 +206,7 @@ def test_a_forwarded_address_moves_nobody_to_a_trusted_place(world: World) -> No
         {"forwarded": "for=203.0.113.9"},
         {"x-real-ip": "203.0.113.9"},
     )
-    with world.changed(office, a_policy("mfa", places=outside)):
+    with world.changed(office, for_everybody("mfa", locations=outside)):
         assert first_factor_by_password(there, address, OPENID).status == 200
         for headers in forged:
             asked = password_asked(elsewhere, address)
@@ -255,7 +227,7 @@ def test_a_forwarded_address_moves_nobody_to_a_trusted_place(world: World) -> No
 def test_a_policy_that_comes_between_the_password_and_the_tokens_counts(world: World) -> None:
     address = someone(world, a_phone())
     asked = password_asked(world, address)
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         answer = proven(world, world.password_app, asked.token, "password", PASSWORD)
 
     assert answer.error == MFA_REQUIRED
@@ -263,11 +235,11 @@ def test_a_policy_that_comes_between_the_password_and_the_tokens_counts(world: W
 
 @pytest.mark.proves("CAP-079")
 def test_a_block_that_comes_after_the_second_factor_counts(world: World) -> None:
-    phone, policy = a_phone(), a_policy("mfa")
+    phone, policy = a_phone(), for_everybody("mfa")
     address = someone(world, phone)
     with world.changed(policy):
         sent, code = texted(world, address, phone.value)
-        with world.changed(a_policy("block", id=policy.id)):
+        with world.changed(for_everybody("block", id=policy.id)):
             answer = proven(world, world.password_app, sent.token, "mfa_oob", code)
 
     assert answer.error == BLOCKED
@@ -278,9 +250,9 @@ def test_a_block_that_comes_after_the_second_factor_counts(world: World) -> None
 def test_an_account_that_is_disabled_before_its_tokens_are_issued_gets_none(world: World) -> None:
     phone = a_phone()
     address = someone(world, phone)
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         sent, code = texted(world, address, phone.value)
-        world.write(PutSubject(replace(subject_of(world, address), status="disabled")))
+        world.write(PutSubject(replace(world.subject(address), status="disabled")))
         answer = proven(world, world.password_app, sent.token, "mfa_oob", code)
 
     assert answer.error[2] == 50057
@@ -291,11 +263,11 @@ def test_an_account_that_is_disabled_before_its_tokens_are_issued_gets_none(worl
 def test_revoked_sessions_are_told_before_any_policy_is_asked(world: World) -> None:
     address = someone(world)
     first = first_factor_by_password(world, address, OPENID).ok()
-    subject = subject_of(world, address)
+    subject = world.subject(address)
     world.write(
         PutSubject(replace(subject, epoch=subject.epoch + 1)), RevokeGrants(subject=subject.id, at=world.now)
     )
-    with world.changed(a_policy("block")):
+    with world.changed(for_everybody("block")):
         answer = world.post(
             strict.TOKEN,
             client_id=world.password_app,
@@ -321,7 +293,7 @@ def test_a_context_that_cannot_exist_is_invalid_input(world: World) -> None:
 def test_the_sixth_text_of_an_hour_is_too_many_and_the_phone_stays_listed(world: World) -> None:
     phone = a_phone()
     address = someone(world, phone)
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         for _ in range(5):
             texted(world, address, phone.value)
             world.advance(601)
@@ -343,13 +315,13 @@ def test_the_sixth_text_of_an_hour_is_too_many_and_the_phone_stays_listed(world:
 def test_after_five_wrong_codes_the_attempt_is_over_and_logged_as_failed(world: World) -> None:
     phone = a_phone()
     address = someone(world, phone)
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         sent, code = texted(world, address, phone.value)
         for _ in range(5):
             proven(world, world.password_app, sent.token, "mfa_oob", wrong(code))
         late = proven(world, world.password_app, sent.token, "mfa_oob", code)
         resent = world.post(strict.CHALLENGE, client_id=world.password_app, continuation_token=sent.token)
-        (entry,) = world.run(world.store.sign_ins(SignInQuery(subject=subject_of(world, address).id)))
+        (entry,) = world.sign_ins(address)
         again = first_factor_by_password(world, address, OPENID)
 
     assert late.status == resent.status == 400
@@ -372,9 +344,9 @@ def test_nothing_of_a_policy_is_seen_before_the_first_factor_is_right(world: Wor
         }
 
     without = refused()
-    with world.changed(a_policy("block")):
+    with world.changed(for_everybody("block")):
         assert refused() == without
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         assert refused(capabilities="") == without
 
 
@@ -384,11 +356,11 @@ def test_what_an_app_says_it_can_do_changes_how_a_requirement_is_shown_and_never
 ) -> None:
     said = ("", "mfa_required", "registration_required", "mfa_required registration_required")
     decided = []
-    with world.changed(a_policy("mfa")):
+    with world.changed(for_everybody("mfa")):
         for capabilities in said:
             address = someone(world)
             answer = first_factor_by_password(world, address, OPENID, capabilities=capabilities)
-            (entry,) = world.run(world.store.sign_ins(SignInQuery(subject=subject_of(world, address).id)))
+            (entry,) = world.sign_ins(address)
             decided.append((entry.requires_mfa, entry.policies))
             assert "access_token" not in answer.body
 

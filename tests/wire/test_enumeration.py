@@ -201,8 +201,7 @@ def has_two_factors(world: World) -> str:
 
 def is_disabled(world: World) -> str:
     world.person(address := an_address(), password=PASSWORD)
-    subject = world.run(world.store.read(Needs(identifier=address))).subject
-    assert subject is not None
+    subject = world.subject(address)
     world.write(PutSubject(replace(subject, status="disabled")))
     return address
 
@@ -548,8 +547,7 @@ def test_an_answer_does_not_wait_for_whoever_delivers_the_message(tmp_path: Path
 
 def lock(world: World, address: str, kind: Kind) -> None:
     """As if ten wrong proofs had just been tried."""
-    subject = world.run(world.store.read(Needs(identifier=address))).subject
-    assert subject is not None
+    subject = world.subject(address)
     history = (rate.milliseconds(world.now),) * 10
     until = rate.keep_until(history, rate.WRONG_CODES)
     for bucket in budgets.of_method(subject.id, kind):

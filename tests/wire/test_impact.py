@@ -7,7 +7,6 @@ Source: conditional-access 12, 14; CA-04.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -19,36 +18,24 @@ from msgspec.structs import replace
 from genkan import identifiers
 from genkan.cli import main
 from genkan.engine.impact import Impact
-from genkan.engine.transaction import Needs, SignInQuery
+from genkan.engine.transaction import SignInQuery
 from genkan.model import Kind, MethodSettings, Place
 from genkan.policy.model import (
-    Applications,
-    Conditions,
     CountryLocation,
-    GrantControls,
     Locations,
     Policy,
-    Users,
 )
+from genkan.policy.trace import REPORT_ONLY
 from genkan.service import inquiry
 from tests.server import first_factor_by_code, new_address, new_number
 from tests.wire import strict
 from tests.wire.journeys import OPENID, PASSWORD, first_factor_by_password
+from tests.wire.policies import for_everybody
 from tests.wire.servers import World
 
 
-def a_draft(*controls: Any, places: Locations | None = None, apps: Sequence[str] = ("All",)) -> Policy:
-    return Policy(
-        id=str(uuid4()),
-        display_name="A draft",
-        state="enabledForReportingButNotEnforced",
-        conditions=Conditions(
-            applications=Applications(include_applications=tuple(apps)),
-            users=Users(include_users=("All",)),
-            locations=places,
-        ),
-        grant_controls=GrantControls(operator="AND", built_in_controls=controls),
-    )
+def a_draft(control: str, **conditions: Any) -> Policy:
+    return for_everybody(control, state=REPORT_ONLY, **conditions)
 
 
 def foretold(world: World, draft: Policy, since: SignInQuery | None = None) -> Impact:
@@ -61,14 +48,6 @@ def someone(world: World, **given: Any) -> str:
     address = new_address()
     world.person(address, password=PASSWORD, age=timedelta(days=3), **given)
     return address
-
-
-def id_of(world: World, address: str) -> str:
-    found = identifiers.email(address)
-    assert found is not None
-    subject = world.run(world.store.read(Needs(identifier=found.key))).subject
-    assert subject is not None
-    return subject.id
 
 
 @pytest.mark.proves("CA-04")
@@ -92,10 +71,10 @@ def test_whoever_would_have_been_asked_or_stranded_is_so_once_the_policy_is_enab
         told_with_sms = foretold(world, draft, SignInQuery(since=started))
 
     assert told.sign_ins == {"stranded": 2, "registers": 1}
-    assert set(told.people["stranded"]) == {id_of(world, has_phone), id_of(world, by_code)}
-    assert set(told.people["registers"]) == {id_of(world, has_none)}
+    assert set(told.people["stranded"]) == {world.subject(has_phone).id, world.subject(by_code).id}
+    assert set(told.people["registers"]) == {world.subject(has_none).id}
     assert told_with_sms.sign_ins == {"asked": 1, "registers": 2}
-    assert set(told_with_sms.people["asked"]) == {id_of(world, has_phone)}
+    assert set(told_with_sms.people["asked"]) == {world.subject(has_phone).id}
 
     with world.changed(replace(draft, state="enabled"), sms_off):
         answers = [first_factor_by_password(world, a, OPENID).error for a in (has_phone, has_none)]
@@ -121,14 +100,14 @@ def test_a_refresh_asks_nobody_anything_so_it_would_have_been_a_new_sign_in(worl
     told = foretold(world, a_draft("mfa"), SignInQuery(since=started))
 
     assert told.refreshes == {"signs_in_again": 1}
-    assert told.people["signs_in_again"][id_of(world, address)].refreshes == 1
+    assert told.people["signs_in_again"][world.subject(address).id].refreshes == 1
 
 
 def test_where_somebody_was_counts_as_the_log_has_it(world: World) -> None:
     from_japan, from_nowhere = someone(world), someone(world)
     started = world.now
     japan = CountryLocation(id=str(uuid4()), display_name="Japan", countries_and_regions=("JP",))
-    draft = a_draft("block", places=Locations(include_locations=(japan.id,)))
+    draft = a_draft("block", locations=Locations(include_locations=(japan.id,)))
 
     with world.changed(japan, draft):
         with world.located(Place(country="JP")):
@@ -137,7 +116,7 @@ def test_where_somebody_was_counts_as_the_log_has_it(world: World) -> None:
         told = foretold(world, draft, SignInQuery(since=started))
 
     assert told.sign_ins == {"blocked": 1, "unchanged": 1}
-    assert set(told.people["blocked"]) == {id_of(world, from_japan)}
+    assert set(told.people["blocked"]) == {world.subject(from_japan).id}
 
 
 def test_a_wrong_password_says_nothing_of_a_policy(world: World) -> None:
@@ -225,7 +204,7 @@ def test_what_if_says_what_would_be_asked_and_sends_nothing(world: World) -> Non
 def test_what_if_answers_for_another_place_and_risk(world: World) -> None:
     address = someone(world)
     japan = CountryLocation(id=str(uuid4()), display_name="Japan", countries_and_regions=("JP",))
-    draft = replace(a_draft("block", places=Locations(include_locations=(japan.id,))), state="enabled")
+    draft = replace(a_draft("block", locations=Locations(include_locations=(japan.id,))), state="enabled")
     question = ("policy", "what-if", address, "--app", world.password_app, "--json")
     with world.changed(japan, draft):
         there = json.loads(run(world, *question, "--country", "jp")[1])
@@ -246,7 +225,7 @@ def test_impact_reads_a_draft_from_a_file_and_names_the_people(world: World, tmp
                 "displayName": "Nobody any more",
                 "state": "disabled",
                 "conditions": {
-                    "users": {"includeUsers": [id_of(world, address)]},
+                    "users": {"includeUsers": [world.subject(address).id]},
                     "applications": {"includeApplications": ["All"]},
                 },
                 "grantControls": {"operator": "OR", "builtInControls": ["block"]},
@@ -257,7 +236,7 @@ def test_impact_reads_a_draft_from_a_file_and_names_the_people(world: World, tmp
     code, told = run(world, "policy", "impact", str(file), "--since", "1h")
     assert code == 0
     assert "What would have been with “Nobody any more” enabled" in told
-    assert id_of(world, address) in told.partition("Blocked")[2]
+    assert world.subject(address).id in told.partition("Blocked")[2]
 
     told_as_json = json.loads(run(world, "policy", "impact", str(file), "--json")[1])
     assert told_as_json["signIns"]["blocked"] == 1

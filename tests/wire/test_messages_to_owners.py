@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
@@ -13,9 +12,9 @@ from genkan import identifiers
 from genkan.engine.messages import PutSubject
 from genkan.engine.transaction import Change, Loaded, Needs
 from genkan.model import AccountRisk, Brand, Subject
-from genkan.policy.model import Applications, Conditions, GrantControls, Policy, Users
 from tests.server import first_factor_by_code, new_address, new_number
 from tests.wire.journeys import PASSWORD, begun, challenged, proven
+from tests.wire.policies import for_everybody
 from tests.wire.servers import World, in_process
 
 
@@ -38,20 +37,6 @@ def changed(world: World, address: str, **changes: object) -> None:
     world.run(world.store.run(Needs(identifier=key.key), decide))
 
 
-def blocking_risk() -> Policy:
-    return Policy(
-        id=str(uuid4()),
-        display_name="No danger",
-        state="enabled",
-        conditions=Conditions(
-            applications=Applications(include_applications=("All",)),
-            users=Users(include_users=("All",)),
-            user_risk_levels=("high",),
-        ),
-        grant_controls=GrantControls(operator="OR", built_in_controls=("block",)),
-    )
-
-
 def refused(world: World, address: str) -> None:
     """A right password, and a refusal all the same."""
     asked = challenged(world, world.password_app, begun(world, world.password_app, address).token)
@@ -68,7 +53,7 @@ def test_the_owner_is_told_everywhere_of_a_sign_in_that_was_refused_as_dangerous
     assert phone is not None
     world.person(address, password=PASSWORD, seconds=(phone,))
     changed(world, address, risk=AccountRisk(level="high", state="atRisk"))
-    with world.changed(blocking_risk()):
+    with world.changed(for_everybody("block", user_risk_levels=("high",))):
         refused(world, address)
         world.arrived(address, "notice", 1)
         world.arrived(number, "notice", 1)
@@ -83,7 +68,7 @@ def test_a_thief_cannot_flood_the_owner_with_refusals(world: World) -> None:
     address = new_address()
     world.person(address, password=PASSWORD)
     changed(world, address, risk=AccountRisk(level="high", state="atRisk"))
-    with world.changed(blocking_risk()):
+    with world.changed(for_everybody("block", user_risk_levels=("high",))):
         for _ in range(4):
             refused(world, address)
         world.advance(3601)
@@ -96,7 +81,12 @@ def test_a_thief_cannot_flood_the_owner_with_refusals(world: World) -> None:
 def test_a_refusal_that_has_nothing_to_do_with_danger_is_no_news(world: World) -> None:
     address = new_address()
     world.person(address, password=PASSWORD)
-    policy = replace(blocking_risk(), conditions=replace(blocking_risk().conditions, user_risk_levels=()))
+    policy = replace(
+        for_everybody("block", user_risk_levels=("high",)),
+        conditions=replace(
+            for_everybody("block", user_risk_levels=("high",)).conditions, user_risk_levels=()
+        ),
+    )
     with world.changed(policy):
         refused(world, address)
 

@@ -186,8 +186,7 @@ def test_a_name_that_was_changed_is_the_new_one(world: World) -> None:
 
 def change(world: World, address: str, **members: Any) -> None:
     """Change the account that an address has, as an administrator would."""
-    subject = world.run(world.store.read(Needs(identifier=address))).subject
-    assert subject is not None
+    subject = world.subject(address)
     world.write(PutSubject(replace(subject, **members)))
 
 
@@ -397,8 +396,7 @@ def test_a_refresh_needs_its_token(server: StrictServer) -> None:
 def test_a_revoked_token_is_told_as_msal_understands_it(world: World) -> None:
     address = account_by_code(world)
     token = signed_in(world, address)["refresh_token"]
-    subject = world.run(world.store.read(Needs(identifier=address))).subject
-    assert subject is not None
+    subject = world.subject(address)
     change(world, address, epoch=subject.epoch + 1)
 
     answer = refresh(world, token)

@@ -19,18 +19,14 @@ from msgspec.structs import replace
 
 from genkan import identifiers
 from genkan.engine.messages import Count, Detection, PutSubject, SignIn
-from genkan.engine.transaction import DetectionQuery, Loaded, Needs, SignInQuery
+from genkan.engine.transaction import DetectionQuery
 from genkan.model import AccountRisk, Kind, Reason
 from genkan.policy.model import (
-    Applications,
-    Conditions,
     CountryLocation,
-    GrantControls,
     IpLocation,
     IPv4Range,
     Locations,
     Policy,
-    Users,
 )
 from genkan.risk import account, rate
 from tests.server import Reply, new_address, new_number, newest
@@ -46,6 +42,7 @@ from tests.wire.journeys import (
     proven,
     redeemed,
 )
+from tests.wire.policies import for_everybody
 from tests.wire.servers import World, in_process
 from tests.wire.walks import Reset
 
@@ -124,17 +121,6 @@ def at_home(world: World, service: Outside) -> None:
     service.body, service.after = b'{"level": "none"}', 0.0
 
 
-def a_policy(*wants: str, operator: str = "OR", **conditions: Any) -> Policy:
-    users, applications = Users(include_users=("All",)), Applications(include_applications=("All",))
-    return Policy(
-        id="cccccccc-0000-4000-8000-000000000001",
-        display_name="Under test",
-        state="enabled",
-        conditions=Conditions(users=users, applications=applications, **conditions),
-        grant_controls=GrantControls(operator=operator, built_in_controls=wants),  # type: ignore[arg-type]
-    )
-
-
 def new_person(world: World, *, phone: bool = False, password: str = PASSWORD) -> tuple[str, str]:
     """Somebody whose account is old, and the number of their phone."""
     address, number = new_address(), new_number()
@@ -164,36 +150,22 @@ def second_factor(world: World, asked: Reply, number: str) -> Reply:
     return proven(world, app, sent.token, "mfa_oob", code)
 
 
-def stored(world: World, address: str) -> Loaded:
-    found = identifiers.email(address)
-    assert found is not None
-    return world.run(world.store.read(Needs(identifier=found.key)))
-
-
 def risk_of(world: World, address: str) -> AccountRisk:
-    subject = stored(world, address).subject
-    assert subject is not None
-    return subject.risk
+    return world.subject(address).risk
 
 
 def last_entry(world: World, address: str) -> SignIn:
-    subject = stored(world, address).subject
-    assert subject is not None
-    return world.run(world.store.sign_ins(SignInQuery(subject=subject.id)))[0]
+    return world.sign_ins(address)[0]
 
 
 def detections(world: World, address: str) -> list[Detection]:
     """What was found about somebody, the oldest first."""
-    subject = stored(world, address).subject
-    assert subject is not None
-    found = world.run(world.store.detections(DetectionQuery(subject=subject.id)))
+    found = world.run(world.store.detections(DetectionQuery(subject=world.subject(address).id)))
     return sorted(found, key=lambda d: (d.at, d.word))
 
 
 def put_at_risk(world: World, address: str, risk: AccountRisk) -> None:
-    subject = stored(world, address).subject
-    assert subject is not None
-    world.write(PutSubject(replace(subject, risk=risk)))
+    world.write(PutSubject(replace(world.subject(address), risk=risk)))
 
 
 # What a sign-in shows. ------------------------------------------------------------------------------
@@ -265,7 +237,7 @@ def test_a_sign_in_that_looks_very_bad_teaches_the_account_nothing(world: World)
     signs_in(world, who).ok()
 
     assert "unfamiliarFeatures" in last_entry(world, who).risk.reasons
-    with world.changed(a_policy("mfa", sign_in_risk_levels=("high",))):
+    with world.changed(for_everybody("mfa", sign_in_risk_levels=("high",))):
         second_factor(world, signs_in(world, who), number).ok()
     signs_in(world, who).ok()
     assert last_entry(world, who).risk.reasons == ("maliciousIPAddress",), "with a second factor it does"
@@ -273,7 +245,7 @@ def test_a_sign_in_that_looks_very_bad_teaches_the_account_nothing(world: World)
 
 def test_whoever_begins_in_a_bad_place_does_not_shed_that_by_going_home(world: World) -> None:
     who, number = at_home_in_london(world, phone=True)
-    with world.changed(a_policy("mfa", sign_in_risk_levels=("high",))):
+    with world.changed(for_everybody("mfa", sign_in_risk_levels=("high",))):
         at(world, BAD)
         asked = signs_in(world, who)
         assert asked.error == MFA
@@ -305,7 +277,7 @@ def test_a_right_password_after_many_wrong_ones_from_somewhere_new_puts_the_acco
     assert "anomalousUserActivity" in entry.risk.reasons
     assert (risk_of(world, who).level, risk_of(world, who).state) == ("medium", "atRisk")
     at(world, LONDON)
-    with world.changed(a_policy("block", user_risk_levels=("medium",))):
+    with world.changed(for_everybody("block", user_risk_levels=("medium",))):
         assert signs_in(world, who).error == BLOCKED
     assert number
 
@@ -334,7 +306,7 @@ def test_a_right_password_that_somebody_tries_everywhere_is_the_work_of_a_spraye
 @pytest.mark.proves("CAP-098")
 def test_a_second_factor_under_a_policy_on_risk_settles_the_risk(world: World) -> None:
     who, number = at_home_in_london(world, phone=True)
-    with world.changed(a_policy("mfa", sign_in_risk_levels=("high",))):
+    with world.changed(for_everybody("mfa", sign_in_risk_levels=("high",))):
         at(world, TOKYO)
         asked = signs_in(world, who)
         assert asked.error == MFA
@@ -354,7 +326,7 @@ def test_a_second_factor_under_a_policy_on_risk_settles_the_risk(world: World) -
 def test_a_policy_on_high_risk_leaves_medium_alone(world: World) -> None:
     who, _ = at_home_in_london(world)
     at(world, TOR)
-    with world.changed(a_policy("mfa", sign_in_risk_levels=("high",))):
+    with world.changed(for_everybody("mfa", sign_in_risk_levels=("high",))):
         signs_in(world, who).ok()
 
 
@@ -363,7 +335,7 @@ def test_where_nobody_looks_the_risk_is_hidden_and_no_policy_on_risk_applies(wor
     who, _ = at_home_in_london(world)
     at(world, BAD)
     with world.changed(
-        a_policy("block", sign_in_risk_levels=("none", "low", "medium", "high")), assess_risk=False
+        for_everybody("block", sign_in_risk_levels=("none", "low", "medium", "high")), assess_risk=False
     ):
         signs_in(world, who).ok()
         assert last_entry(world, who).risk.level == "hidden"
@@ -378,7 +350,7 @@ def test_a_service_that_does_not_answer_in_time_leaves_the_risk_hidden(
     assert source is not None
     source._deadline, service.after = 0.05, 1.0
     try:
-        with world.changed(a_policy("block", sign_in_risk_levels=("none", "low", "medium", "high"))):
+        with world.changed(for_everybody("block", sign_in_risk_levels=("none", "low", "medium", "high"))):
             signs_in(world, who).ok()
             assert last_entry(world, who).risk.level == "hidden"
             at(world, BAD)
@@ -390,7 +362,7 @@ def test_a_service_that_does_not_answer_in_time_leaves_the_risk_hidden(
 def test_what_the_service_finds_counts_with_its_reasons(world: World, service: Outside) -> None:
     who, _ = at_home_in_london(world)
     service.body = b'{"level": "high", "reasons": ["malwareInfectedIPAddress"]}'
-    with world.changed(a_policy("block", sign_in_risk_levels=("high",))):
+    with world.changed(for_everybody("block", sign_in_risk_levels=("high",))):
         assert signs_in(world, who).error == BLOCKED
     entry = last_entry(world, who)
     assert (entry.reason, entry.risk.reasons) == (Reason.BLOCKED_BY_POLICY, ("malwareInfectedIPAddress",))
@@ -400,7 +372,7 @@ def test_what_the_service_finds_counts_with_its_reasons(world: World, service: O
 @pytest.mark.proves("CAP-101")
 def test_no_risk_is_a_level_too(world: World) -> None:
     who, number = at_home_in_london(world, phone=True)
-    with world.changed(a_policy("mfa", sign_in_risk_levels=("none",))):
+    with world.changed(for_everybody("mfa", sign_in_risk_levels=("none",))):
         asked = signs_in(world, who)
         assert asked.error == MFA
         second_factor(world, asked, number).ok()
@@ -411,14 +383,14 @@ def test_no_risk_is_a_level_too(world: World) -> None:
 def test_nobody_registers_a_method_under_risk(world: World) -> None:
     who, _ = at_home_in_london(world)
     at(world, BAD)
-    with world.changed(a_policy("mfa", sign_in_risk_levels=("high",))):
+    with world.changed(for_everybody("mfa", sign_in_risk_levels=("high",))):
         assert signs_in(world, who).error == TOO_RISKY
 
 
 @pytest.mark.proves("CAP-103")
 def test_an_account_that_is_confirmed_to_be_in_the_wrong_hands_is_blocked(world: World) -> None:
     who, _ = at_home_in_london(world)
-    with world.changed(a_policy("block", user_risk_levels=("high",))):
+    with world.changed(for_everybody("block", user_risk_levels=("high",))):
         signs_in(world, who).ok()
         put_at_risk(world, who, account.confirmed_compromised(world.now))
         assert signs_in(world, who).error == BLOCKED
@@ -427,7 +399,7 @@ def test_an_account_that_is_confirmed_to_be_in_the_wrong_hands_is_blocked(world:
 
 
 def new_password_wanted() -> Policy:
-    return a_policy("mfa", "passwordChange", operator="AND", user_risk_levels=("high",))
+    return for_everybody("mfa", "passwordChange", operator="AND", user_risk_levels=("high",))
 
 
 @pytest.mark.proves("CAP-104", "CAP-106")
@@ -470,7 +442,7 @@ def test_the_risks_of_sign_in_and_account_must_both_hold(world: World) -> None:
     who, _ = at_home_in_london(world)
     put_at_risk(world, who, account.raised(AccountRisk(), "low", world.now))
     at(world, BAD)
-    policy = a_policy("block", sign_in_risk_levels=("high",), user_risk_levels=("high",))
+    policy = for_everybody("block", sign_in_risk_levels=("high",), user_risk_levels=("high",))
     with world.changed(policy):
         signs_in(world, who).ok()
         put_at_risk(world, who, account.raised(AccountRisk(), "high", world.now))
@@ -539,7 +511,7 @@ JAPAN = CountryLocation(
 
 def outside_the_office() -> Policy:
     places = Locations(include_locations=("All",), exclude_locations=("AllTrusted",))
-    return a_policy("mfa", locations=places)
+    return for_everybody("mfa", locations=places)
 
 
 @pytest.mark.proves("CAP-080", "CAP-081")
@@ -588,7 +560,7 @@ def test_what_a_client_writes_into_the_header_itself_does_not_move_its_budget(wo
 @pytest.mark.proves("CAP-082", "CAP-083", "CAP-085")
 def test_a_country_is_looked_up_in_the_database_of_places(world: World) -> None:
     who, _ = new_person(world)
-    with world.changed(JAPAN, a_policy("block", locations=Locations(include_locations=(JAPAN.id,)))):
+    with world.changed(JAPAN, for_everybody("block", locations=Locations(include_locations=(JAPAN.id,)))):
         signs_in(world, who).ok()
         at(world, TOKYO)
         assert signs_in(world, who).error == BLOCKED
@@ -601,7 +573,7 @@ def test_a_refresh_from_a_closed_country_is_blocked(world: World) -> None:
     who, _ = new_person(world)
     app = world.password_app
     token = signs_in(world, who).ok()["refresh_token"]
-    with world.changed(JAPAN, a_policy("block", locations=Locations(include_locations=(JAPAN.id,)))):
+    with world.changed(JAPAN, for_everybody("block", locations=Locations(include_locations=(JAPAN.id,)))):
         at(world, TOKYO)
         form = {"client_id": app, "grant_type": "refresh_token", "refresh_token": token}
         assert world.post_form(strict.TOKEN, form).error == BLOCKED
@@ -613,7 +585,7 @@ def test_a_refresh_is_judged_by_its_risk_too(world: World) -> None:
     who, _ = new_person(world)
     token = signs_in(world, who).ok()["refresh_token"]
     form = {"client_id": world.password_app, "grant_type": "refresh_token", "refresh_token": token}
-    with world.changed(a_policy("block", sign_in_risk_levels=("high",))):
+    with world.changed(for_everybody("block", sign_in_risk_levels=("high",))):
         at(world, BAD)
         assert world.post_form(strict.TOKEN, form).error == BLOCKED
     assert last_entry(world, who).risk.reasons == ("unfamiliarFeatures", "maliciousIPAddress")

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from genkan import identifiers
 from genkan.model import Identifier, Kind, MethodSettings
-from genkan.policy.model import Applications, Conditions, GrantControls, Policy, Users
 from genkan.service import demo
 from tests.server import Reply, first_factor_by_code, new_address, new_number, newest, register_phone
 from tests.wire import strict
@@ -34,6 +33,7 @@ from tests.wire.journeys import (
     proven,
     wrong,
 )
+from tests.wire.policies import for_everybody
 from tests.wire.servers import StrictServer, World
 
 MFA_REQUIRED = ("invalid_grant", "mfa_required", 50076)
@@ -446,16 +446,7 @@ STEP_UP = json.dumps({"access_token": {"acrs": {"essential": True, "value": "c4"
 @pytest.fixture
 def guarded(world: World) -> Iterator[World]:
     """A policy that wants a second factor for the context c4, and none for anything else."""
-    policy = Policy(
-        id=str(uuid4()),
-        display_name="Paying needs a second factor",
-        state="enabled",
-        conditions=Conditions(
-            applications=Applications(include_authentication_context_class_references=("c4",)),
-            users=Users(include_users=("All",)),
-        ),
-        grant_controls=GrantControls(operator="OR", built_in_controls=("mfa",)),
-    )
+    policy = for_everybody("mfa", contexts=("c4",))
     with world.changed(policy, without=(demo.POLICY,)):
         yield world
 

@@ -11,11 +11,9 @@ from uuid import uuid4
 
 import pytest
 
-from genkan import identifiers
 from genkan.engine.messages import SignIn
-from genkan.engine.transaction import Audited, Needs, SignInQuery
+from genkan.engine.transaction import Audited, SignInQuery
 from genkan.model import DIRECTORY, Kind, Reason
-from genkan.policy.model import Applications, Conditions, GrantControls, Policy, Users
 from genkan.service import demo
 from tests.server import first_factor_by_code, newest
 from tests.wire import strict
@@ -31,21 +29,13 @@ from tests.wire.journeys import (
     proven,
     wrong,
 )
+from tests.wire.policies import for_everybody
 from tests.wire.servers import World
 
 
 def logged(world: World, correlation_id: str) -> list[SignIn]:
     """What the log says of a request, newest first."""
     return list(world.run(world.store.sign_ins(SignInQuery(correlation_id=correlation_id))))
-
-
-def of(world: World, address: str) -> list[SignIn]:
-    """What the log says of a person, newest first."""
-    found = identifiers.email(address)
-    assert found is not None
-    subject = world.run(world.store.read(Needs(identifier=found.key))).subject
-    assert subject is not None
-    return list(world.run(world.store.sign_ins(SignInQuery(subject=subject.id))))
 
 
 def became(entry: SignIn) -> str:
@@ -57,12 +47,12 @@ def became(entry: SignIn) -> str:
 @pytest.mark.proves("CAP-009")
 def test_one_entry_follows_a_sign_in_from_the_question_to_the_tokens(world: World) -> None:
     address, number = account_with_phone(world)
-    before = len(of(world, address))
+    before = len(world.sign_ins(address))
 
     asked = first_factor_by_code(world, address, world.scope)
 
-    waiting, *_ = of(world, address)
-    assert len(of(world, address)) == before + 1
+    waiting, *_ = world.sign_ins(address)
+    assert len(world.sign_ins(address)) == before + 1
     assert (waiting.outcome, waiting.reason, waiting.requires_mfa) == ("mfa", None, True)
     assert became(waiting) == "failure"
 
@@ -74,15 +64,15 @@ def test_one_entry_follows_a_sign_in_from_the_question_to_the_tokens(world: Worl
     code = newest(world, number, "mfa", seen)
     proven(world, world.otp_app, sent.token, "mfa_oob", wrong(code), world.scope)
 
-    failed, *_ = of(world, address)
+    failed, *_ = world.sign_ins(address)
     assert (failed.outcome, failed.reason) == ("refused", Reason.WRONG_CODE)
     assert became(failed) == "failure", "what policy asked for is still told"
 
     proven(world, world.otp_app, sent.token, "mfa_oob", code, world.scope).ok()
 
-    done, *_ = of(world, address)
+    done, *_ = world.sign_ins(address)
     assert done.id == waiting.id
-    assert len(of(world, address)) == before + 1
+    assert len(world.sign_ins(address)) == before + 1
     assert (done.outcome, done.reason, done.resource) == ("issued", None, demo.API)
     assert became(done) == "success"
     assert [(s.kind, s.part, s.succeeded) for s in done.steps] == [
@@ -95,10 +85,10 @@ def test_one_entry_follows_a_sign_in_from_the_question_to_the_tokens(world: Worl
 @pytest.mark.proves("CAP-047")
 def test_a_wrong_password_is_an_entry_in_which_no_policy_was_asked(world: World) -> None:
     address = account_by_password(world)
-    with world.changed(access_blocked()):
+    with world.changed(for_everybody("block")):
         asked = password_asked(world, address)
         answer = proven(world, world.password_app, asked.token, "password", "not this one")
-        entry, *_ = of(world, address)
+        entry, *_ = world.sign_ins(address)
 
     assert answer.error[2] == 50126
     assert (entry.outcome, entry.reason, entry.policies) == ("refused", Reason.WRONG_PASSWORD, ())
@@ -126,11 +116,11 @@ def test_a_refresh_is_an_entry_of_its_own_that_nobody_took_part_in(world: World)
 
 def test_a_sign_up_is_a_sign_in_once_it_asks_for_tokens(world: World) -> None:
     address = account_by_password(world)
-    assert of(world, address) == []
+    assert world.sign_ins(address) == []
 
     first_factor_by_password(world, address, OPENID).ok()
 
-    assert [entry.outcome for entry in of(world, address)] == ["issued"]
+    assert [entry.outcome for entry in world.sign_ins(address)] == ["issued"]
 
 
 def test_the_log_is_kept_for_as_long_as_the_tenant_says(world: World) -> None:
@@ -139,19 +129,19 @@ def test_the_log_is_kept_for_as_long_as_the_tenant_says(world: World) -> None:
         first_factor_by_password(world, address, OPENID).ok()
     world.advance(47 * 3600)
     world.run(world.store.sweep())
-    assert len(of(world, address)) == 1
+    assert len(world.sign_ins(address)) == 1
 
     world.advance(2 * 3600)
     world.run(world.store.sweep())
 
-    assert of(world, address) == []
+    assert world.sign_ins(address) == []
 
 
 def test_the_log_names_no_mailbox_and_no_number(world: World) -> None:
     address, number = account_with_phone(world)
     first_factor_by_code(world, address, world.scope)
 
-    told = repr(of(world, address))
+    told = repr(world.sign_ins(address))
 
     assert address not in told
     assert number not in told
@@ -202,7 +192,7 @@ def test_each_authentication_event_leaves_exactly_one_row_whatever_its_outcome(w
     refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     call(strict.TOKEN, **refresh)
     assert trail.added() == [("session:renew:ready", "")]
-    with world.changed(access_blocked()):
+    with world.changed(for_everybody("block")):
         call(strict.TOKEN, **refresh)
     assert trail.added() == [("session:renew:refused", "blocked_by_policy")]
 
@@ -218,15 +208,3 @@ def test_each_authentication_event_leaves_exactly_one_row_whatever_its_outcome(w
     assert trail.added() == [("reset_password:choose:needproof", "")]
     call(strict.RESET_CONTINUE, continuation_token=token, grant_type="oob", oob="00000000")
     assert trail.added() == [("reset_password:prove:refused", "wrong_code")]
-
-
-def access_blocked() -> Policy:
-    return Policy(
-        id=str(uuid4()),
-        display_name="Nobody",
-        state="enabled",
-        conditions=Conditions(
-            applications=Applications(include_applications=("All",)), users=Users(include_users=("All",))
-        ),
-        grant_controls=GrantControls(operator="OR", built_in_controls=("block",)),
-    )

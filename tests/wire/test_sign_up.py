@@ -477,8 +477,7 @@ def test_one_or_several_options_are_chosen_as_texts(club: World) -> None:
         [{"name": PLAN}],
         [{"name": SPORTS}],
     ]
-    subject = club.run(club.store.read(Needs(identifier=address))).subject
-    assert subject is not None
+    subject = club.subject(address)
     assert {name: subject.attributes[name] for name in (PLAN, SPORTS)} == {
         PLAN: "Family plan",
         SPORTS: "Rowing,Darts",

@@ -20,7 +20,6 @@ from msgspec.structs import replace
 
 from genkan.engine import budgets
 from genkan.engine.messages import Count, PutSubject
-from genkan.engine.transaction import Needs
 from genkan.model import Kind
 from genkan.risk import rate
 from tests.server import Reply, new_address
@@ -164,8 +163,7 @@ def people(world: World, count: int) -> list[str]:
 
 def lock(world: World, address: str) -> None:
     """As if ten wrong passwords had just been tried."""
-    subject = world.run(world.store.read(Needs(identifier=address))).subject
-    assert subject is not None
+    subject = world.subject(address)
     history = (rate.milliseconds(world.now),) * 10
     until = rate.keep_until(history, rate.WRONG_CODES)
     for bucket in budgets.of_method(subject.id, Kind.PASSWORD):
@@ -228,8 +226,7 @@ def test_compat_a_wrong_password_takes_as_long_while_the_account_has_to_wait(wor
 def test_compat_a_wrong_password_takes_as_long_when_the_account_is_disabled(world: World) -> None:
     active, disabled = people(world, 20), people(world, 20)
     for address in disabled:
-        subject = world.run(world.store.read(Needs(identifier=address))).subject
-        assert subject is not None
+        subject = world.subject(address)
         world.write(PutSubject(replace(subject, status="disabled")))
 
     found = compared(guess(world, flows(world, active)), guess(world, flows(world, disabled)), pairs=70)

@@ -16,7 +16,6 @@ import jwt
 import pytest
 from msgspec.structs import replace
 
-from genkan.engine.transaction import Needs
 from genkan.model import Client, Kind, OptionalClaim, Resource, UserFlow
 from genkan.service import demo
 from tests.server import Reply, first_factor_by_code, new_address, new_number, newest, register_phone
@@ -390,8 +389,7 @@ def both(answer: Reply) -> list[dict[str, Any]]:
 
 def member(world: World, address: str, *groups: str) -> None:
     """Put somebody into groups."""
-    subject = world.run(world.store.read(Needs(identifier=address))).subject
-    assert subject is not None
+    subject = world.subject(address)
     for group in groups:
         world.run(world.store.add_members(group, (subject.id,)))
 
@@ -422,8 +420,7 @@ def test_an_app_chooses_what_its_id_tokens_say_and_an_api_what_the_access_tokens
 def test_who_left_a_group_is_not_said_to_be_in_it_after_the_next_refresh(shop: World) -> None:
     address, group = account_by_code(shop), str(uuid4())
     member(shop, address, group)
-    subject = shop.run(shop.store.read(Needs(identifier=address))).subject
-    assert subject is not None
+    subject = shop.subject(address)
 
     with shop.changed(replace(ORDERS, optional_claims=("groups",))):
         before = signed_in(shop, address, SHOP.id, READ_ORDERS).ok()

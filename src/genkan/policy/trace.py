@@ -8,12 +8,13 @@ Knows nothing of the decision. Source: conditional-access 14.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from genkan.policy.ask import Ask, interval
 from genkan.policy.match import View, fault_words, first_mismatch
 from genkan.policy.model import Applied, Policy, Result, State
 
-REPORT_ONLY = "enabledForReportingButNotEnforced"
+REPORT_ONLY: Final = "enabledForReportingButNotEnforced"
 
 
 def find(policy: Policy, view: View) -> Policy | Applied:
