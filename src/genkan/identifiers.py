@@ -180,9 +180,12 @@ def mask(identifier: Identifier) -> str:
 
 def calling_code(identifier: Identifier) -> str:
     """Name the E.164 country code of a number, without the plus; of anything else the empty text."""
-    if identifier.kind != "phone":
-        return ""
-    digits = identifier.key[1:4]
+    return calling_code_of(identifier.key) if identifier.kind == "phone" else ""
+
+
+def calling_code_of(number: str) -> str:
+    """The same of a number as messages bear it: in E.164, with the plus, whether or not anybody could have it."""
+    digits = number[1:4]
     if digits[:1] in ("1", "7"):
         return digits[:1]
     return digits[:2] if digits[:2] in _TWO_DIGITS else digits

@@ -43,9 +43,7 @@ class _Sms:
     def takes(self, message: Message) -> bool:
         if message.channel is not Channel.SMS:
             return False
-        number = identifiers.phone(message.to)
-        code = identifiers.calling_code(number) if number else None
-        return not self._countries or code in self._countries
+        return not self._countries or identifiers.calling_code_of(message.to) in self._countries
 
     async def close(self) -> None:
         await self._api.close()
