@@ -290,7 +290,9 @@ def test_a_route_without_a_permission_cannot_be_written_down() -> None:
 
     for permissions in ((), ((),)):
         with pytest.raises(ValueError, match="declares no permission"):
-            Route(method="GET", path="/open", permissions=permissions, handler=ROUTES[0].handler)
+            Route(
+                method="GET", path="/open", permissions=permissions, handler=ROUTES[0].handler, summary="All"
+            )
 
 
 def test_nobody_gives_a_client_more_than_they_have(office: Office) -> None:

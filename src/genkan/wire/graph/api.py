@@ -56,7 +56,7 @@ Permission = tuple[str, ...]
 """Roles that must all be held; to hold the writing one of a pair is to hold the reading one."""
 
 
-class Route(Struct, frozen=True, kw_only=True):
+class Route(Struct, frozen=True):
     """One operation, and who may ask for it."""
 
     method: Literal["GET", "POST", "PATCH", "DELETE", "PUT"]
@@ -65,10 +65,10 @@ class Route(Struct, frozen=True, kw_only=True):
     permissions: tuple[Permission, ...]
     """Any one of them will do."""
     handler: Callable[[Call], Awaitable[Response]]
-    area: Area = "directory"
+    summary: str
     act: Act | None = None
     """What a change is called in the log, for one that is refused while it is being read."""
-    summary: str = ""
+    area: Area = "directory"
 
     def __post_init__(self) -> None:
         if not self.permissions or not all(self.permissions):

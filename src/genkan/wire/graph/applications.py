@@ -553,62 +553,25 @@ async def _unassign(call: Call) -> Response:
 def _routes() -> tuple[Route, ...]:
     """The same routes under the object id and under the app id."""
     found = [
+        Route("GET", "/applications", APPLICATIONS_READ, _list, "List applications"),
         Route(
-            method="GET",
-            path="/applications",
-            permissions=APPLICATIONS_READ,
-            handler=_list,
-            summary="List applications",
+            "POST", "/applications", APPLICATIONS_WRITE, _create, "Register an application", applications.ADD
         ),
+        Route("GET", "/servicePrincipals", APPLICATIONS_READ, _list_principals, "List service principals"),
         Route(
-            method="POST",
-            path="/applications",
-            permissions=APPLICATIONS_WRITE,
-            handler=_create,
-            act=applications.ADD,
-            summary="Register an application",
-        ),
-        Route(
-            method="GET",
-            path="/servicePrincipals",
-            permissions=APPLICATIONS_READ,
-            handler=_list_principals,
-            summary="List service principals",
-        ),
-        Route(
-            method="POST",
-            path="/servicePrincipals",
-            permissions=APPLICATIONS_WRITE,
-            handler=_create_principal,
-            act=applications.ADD,
-            summary="Create a service principal",
+            "POST",
+            "/servicePrincipals",
+            APPLICATIONS_WRITE,
+            _create_principal,
+            "Create a service principal",
+            applications.ADD,
         ),
     ]
     for at in ("/applications/{id}", "/applications(appId='{app_id}')"):
         found += [
-            Route(
-                method="GET",
-                path=at,
-                permissions=APPLICATIONS_READ,
-                handler=_get,
-                summary="Get an application",
-            ),
-            Route(
-                method="PATCH",
-                path=at,
-                permissions=APPLICATIONS_WRITE,
-                handler=_change,
-                act=applications.UPDATE,
-                summary="Change an application",
-            ),
-            Route(
-                method="DELETE",
-                path=at,
-                permissions=APPLICATIONS_WRITE,
-                handler=_delete,
-                act=applications.DELETE,
-                summary="Delete an application",
-            ),
+            Route("GET", at, APPLICATIONS_READ, _get, "Get an application"),
+            Route("PATCH", at, APPLICATIONS_WRITE, _change, "Change an application", applications.UPDATE),
+            Route("DELETE", at, APPLICATIONS_WRITE, _delete, "Delete an application", applications.DELETE),
         ]
     for at in (
         "/applications/{id}",
@@ -618,53 +581,47 @@ def _routes() -> tuple[Route, ...]:
     ):
         found += [
             Route(
-                method="POST",
-                path=f"{at}/addPassword",
-                permissions=APPLICATIONS_WRITE,
-                handler=_add_password,
-                act=applications.CREDENTIALS,
-                summary="Make a secret",
+                "POST",
+                f"{at}/addPassword",
+                APPLICATIONS_WRITE,
+                _add_password,
+                "Make a secret",
+                applications.CREDENTIALS,
             ),
             Route(
-                method="POST",
-                path=f"{at}/removePassword",
-                permissions=APPLICATIONS_WRITE,
-                handler=_remove_password,
-                act=applications.CREDENTIALS,
-                summary="Take a secret away",
+                "POST",
+                f"{at}/removePassword",
+                APPLICATIONS_WRITE,
+                _remove_password,
+                "Take a secret away",
+                applications.CREDENTIALS,
             ),
         ]
     for at in ("/servicePrincipals/{id}", "/servicePrincipals(appId='{app_id}')"):
         found += [
+            Route("GET", at, APPLICATIONS_READ, _get_principal, "Get a service principal"),
             Route(
-                method="GET",
-                path=at,
-                permissions=APPLICATIONS_READ,
-                handler=_get_principal,
-                summary="Get a service principal",
+                "GET",
+                f"{at}/appRoleAssignments",
+                APPLICATIONS_READ,
+                _assignments,
+                "List the permissions that a client holds",
             ),
             Route(
-                method="GET",
-                path=f"{at}/appRoleAssignments",
-                permissions=APPLICATIONS_READ,
-                handler=_assignments,
-                summary="List the permissions that a client holds",
+                "POST",
+                f"{at}/appRoleAssignments",
+                APPLICATIONS_WRITE,
+                _assign,
+                "Grant a permission to a client",
+                applications.GRANT,
             ),
             Route(
-                method="POST",
-                path=f"{at}/appRoleAssignments",
-                permissions=APPLICATIONS_WRITE,
-                handler=_assign,
-                act=applications.GRANT,
-                summary="Grant a permission to a client",
-            ),
-            Route(
-                method="DELETE",
-                path=at + "/appRoleAssignments/{assignment}",
-                permissions=APPLICATIONS_WRITE,
-                handler=_unassign,
-                act=applications.WITHDRAW,
-                summary="Take a permission from a client",
+                "DELETE",
+                at + "/appRoleAssignments/{assignment}",
+                APPLICATIONS_WRITE,
+                _unassign,
+                "Take a permission from a client",
+                applications.WITHDRAW,
             ),
         ]
     return tuple(found)

@@ -8,10 +8,10 @@ Source: admin-graph-api 5.7, 6.5; conditional-access 14; LOG-01.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -33,6 +33,8 @@ from genkan.wire.graph.odata import Properties, order, read_filter, unsupported
 from genkan.wire.graph.permissions import DETECTIONS_READ, LOGS_READ, RISK_READ, RISK_WRITE
 from genkan.wire.graph.reads import selected, texts, written
 from genkan.wire.graph.users import principal_name
+
+T = TypeVar("T", SignIn, Audited)
 
 MOST_ROWS = 1000
 LOOKED_AT = 4000
@@ -318,30 +320,47 @@ async def _sign_ins(call: Call) -> Response:
     )
     with_policies = call.may("Policy.Read.All", "Policy.Read.ConditionalAccess")
     directory = call.directory
+
+    async def after(last: SignIn | None, limit: int) -> Sequence[SignIn]:
+        return await call.store.sign_ins(replace(query, before=last or query.before, limit=limit))
+
+    def show(entry: SignIn) -> dict[str, Any]:
+        return shown_sign_in(entry, directory, with_policies=with_policies)
+
+    found, last = await _sifted(size, where, SIGN_IN_FILTERS, after, show)
+    values = [selected(one, call.options.select) for one in found]
+    goes_on: Sequence[str | int] | None = [last.id, _milliseconds(last.at)] if last is not None else None
+    return call.collection("auditLogs/signIns", values, goes_on=goes_on)
+
+
+async def _sifted(
+    size: int,
+    where: Filter | None,
+    properties: Properties,
+    after: Callable[[T | None, int], Awaitable[Sequence[T]]],
+    show: Callable[[T], dict[str, Any]],
+) -> tuple[list[dict[str, Any]], T | None]:
+    """
+    Return at most so many rows of a log that fit, as they are shown; and the row after which the list goes on.
+
+    `after` reads the rows after one, so many at most. No more than `LOOKED_AT` rows are looked at for one page.
+    """
     found: list[dict[str, Any]] = []
     looked = 0
-    goes_on: list[str | int] | None = None
+    last: T | None = None
+    at_once = 500 if where is not None else min(size + 1, 500)
     while True:
-        wanted = min(size - len(found) + 1, 500) if where is None else 500
-        entries = await call.store.sign_ins(replace(query, limit=wanted))
-        for entry in entries:
+        rows = await after(last, at_once)
+        for row in rows:
             if len(found) == size or looked >= LOOKED_AT:
-                break
+                return found, last
             looked += 1
-            last = entry
-            value = shown_sign_in(entry, directory, with_policies=with_policies)
-            if _holds(where, value, SIGN_IN_FILTERS):
+            last = row
+            value = show(row)
+            if _holds(where, value, properties):
                 found.append(value)
-            query = replace(query, before=last)
-            goes_on = [last.id, _milliseconds(last.at)]
-        else:
-            if len(entries) < wanted:
-                goes_on = None
-                break
-            continue
-        break
-    values = [selected(one, call.options.select) for one in found]
-    return call.collection("auditLogs/signIns", values, goes_on=goes_on)
+        if len(rows) < at_once:
+            return found, None
 
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -461,27 +480,17 @@ async def _audits(call: Call) -> Response:
         before=int(place[0]) if place else None,
         seq=_seq(str(served.equal["id"])) if "id" in served.equal else None,
     )
-    found: list[dict[str, Any]] = []
-    looked = 0
-    goes_on: list[str | int] | None = None
-    while True:
-        rows = await call.store.audits(replace(query, limit=500))
-        for row in rows:
-            if len(found) == size or looked >= LOOKED_AT:
-                break
-            looked += 1
-            value = shown_audit(row, call.directory)
-            if _holds(where, value, AUDIT_FILTERS):
-                found.append(value)
-            query = replace(query, before=row.seq)
-            goes_on = [row.seq]
-        else:
-            if len(rows) < 500:
-                goes_on = None
-                break
-            continue
-        break
+
+    async def after(last: Audited | None, limit: int) -> Sequence[Audited]:
+        before = last.seq if last is not None else query.before
+        return await call.store.audits(replace(query, before=before, limit=limit))
+
+    def show(row: Audited) -> dict[str, Any]:
+        return shown_audit(row, call.directory)
+
+    found, last = await _sifted(size, where, AUDIT_FILTERS, after, show)
     values = [selected(one, call.options.select) for one in found]
+    goes_on = [last.seq] if last is not None else None
     return call.collection("auditLogs/directoryAudits", values, goes_on=goes_on)
 
 
@@ -652,17 +661,7 @@ def _routes() -> tuple[Route, ...]:
     found: list[Route] = []
 
     def route(method: Any, path: str, permissions: Any, handler: Any, summary: str, act: Any = None) -> None:
-        found.append(
-            Route(
-                method=method,
-                path=path,
-                permissions=permissions,
-                handler=handler,
-                area="other",
-                act=act,
-                summary=summary,
-            )
-        )
+        found.append(Route(method, path, permissions, handler, summary, act, "other"))
 
     route("GET", "/auditLogs/signIns", LOGS_READ, _sign_ins, "List sign-ins")
     route("GET", "/auditLogs/signIns/{id}", LOGS_READ, _sign_in, "Get a sign-in")

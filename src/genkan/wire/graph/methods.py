@@ -234,16 +234,8 @@ def _routes() -> tuple[Route, ...]:
     at = "/users/{id}/authentication"
 
     def route(method: Any, path: str, handler: Any, summary: str, act: Any = None) -> None:
-        found.append(
-            Route(
-                method=method,
-                path=at + path,
-                permissions=METHODS_READ if method == "GET" else METHODS_WRITE,
-                handler=handler,
-                act=act,
-                summary=summary,
-            )
-        )
+        permissions = METHODS_READ if method == "GET" else METHODS_WRITE
+        found.append(Route(method, at + path, permissions, handler, summary, act))
 
     one = "/{method}"
     route("GET", "/methods", _list, "List a user's methods")

@@ -660,17 +660,7 @@ def _routes() -> tuple[Route, ...]:
     found: list[Route] = []
 
     def route(method: Any, path: str, permissions: Any, handler: Any, summary: str, act: Any = None) -> None:
-        found.append(
-            Route(
-                method=method,
-                path=path,
-                permissions=permissions,
-                handler=handler,
-                area="policy",
-                act=act,
-                summary=summary,
-            )
-        )
+        found.append(Route(method, path, permissions, handler, summary, act, "policy"))
 
     for at in (f"/{POLICIES}", "/policies/conditionalAccessPolicies"):
         route("GET", at, POLICIES_READ, _list, "List policies")
