@@ -28,6 +28,8 @@ fi
 
 echo "Installing the packages of requirements/$1.txt into .venv (up to a minute the first time)" >&2
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input "$@"; }
-pip install --require-hashes -r requirements/build.txt -r "requirements/$1.txt"
+# The lock files name every package, so nothing is left to resolve: a newer release elsewhere can change nothing here.
+pip install --no-deps --require-hashes -r requirements/build.txt -r "requirements/$1.txt"
+pip check
 pip install --no-deps --no-build-isolation --editable .
 touch ".venv/$1.stamp"
