@@ -1,57 +1,70 @@
 """
-The batched commit: work that waits is done together in one transaction, and answered after its COMMIT.
+The batch: work that waits is done together in one transaction, one piece after another, and answered after its COMMIT.
 
-The work runs in the event loop's thread, one piece after another; COMMIT, which waits for the disk, runs in a thread
-of its own. While one batch commits the next one fills, so batches grow with the load and no timer is needed.
-Knows SQLite's transactions and write-ahead log, and nothing of what is written.
-Source: docs/explanation/architecture.md; sqlite.org/wal.html and lang_savepoint.html; F-07, F-08, F-11.
+While one batch commits the next one fills, so batches grow with the load and no timer is needed. A piece that fails
+takes no other with it. Knows no driver, and nothing of what is written; how a batch is run is said by a subclass.
+Source: docs/explanation/architecture.md; F-07, F-08, F-11.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from queue import SimpleQueue
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from genkan.engine.transaction import Conflict, StoreUnavailable
-from genkan.store.sql import Row, Stale
+from genkan.store.sql import Row, Rows, Stale, Write
 
 T = TypeVar("T")
 
 BATCH: Final = 128
-"""Pieces of work in one transaction at most: past it the loop would serve nobody for too long."""
+"""Pieces of work in one transaction at most: past it whoever came first waits too long."""
 
 ATTEMPTS: Final = 4
 """How often work is done whose outcome cannot be written."""
 
-CHECKPOINT_AFTER: Final = 8000
-"""Rows changed. Each costs the log a page or two of 4 KiB, so the log stays at some tens of megabytes."""
 
-CONFLICTS: Final = (Stale, sqlite3.IntegrityError)
-"""What is written does not fit what is stored: it is worth deciding anew."""
+class Connection(Protocol):
+    """A connection of a driver, in autocommit mode: a transaction begins and ends where it is told to."""
 
-_BUGS: Final = (sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
-"""SQLite's word for a fault of the one who called; every other error is the database's own."""
+    @property
+    def total_changes(self) -> int:
+        """Rows changed since it was made; it grows with every change."""
+        ...
 
-PASS: Final = "PRAGMA wal_checkpoint(PASSIVE)"
-"""Copies what it can of the log, and makes nobody wait."""
+    def execute(self, text: str, row: Sequence[Any] = (), /) -> Rows: ...
 
-PASSES: Final = 4
-FEW_PAGES: Final = 64
-"""Passes over the log are made until one finds no more than this, but not for ever."""
+    def executemany(self, text: str, rows: Sequence[Row], /) -> object: ...
+
+    def commit(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
-class _Waiting(NamedTuple):
+class Faults(NamedTuple):
+    """How a driver names what went wrong."""
+
+    any: type[Exception]
+    """Every error of the driver."""
+    conflicts: tuple[type[Exception], ...]
+    """What is written does not fit what is stored: it is worth deciding anew."""
+    bugs: tuple[type[Exception], ...]
+    """A fault of the one who called; every other error is the database's own."""
+
+
+class Waiting(NamedTuple):
+    """A piece of work, and who waits for it."""
+
     future: asyncio.Future[Any]
     work: Callable[..., Any]
     arguments: tuple[Any, ...]
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
+    """What became of a piece of work."""
+
     future: asyncio.Future[Any]
     value: Any
     error: Exception | None = None
@@ -61,12 +74,13 @@ class _DoAgain(Exception):
     """Work failed after it had written: the batch is rolled back and done again, each piece on its own."""
 
 
-class Batches:
-    """The one writer of a database. To be used from one event loop."""
+class Batches(ABC):
+    """The one writer of a database in this process. To be used from one event loop."""
 
     def __init__(
         self,
-        connect: Callable[[], sqlite3.Connection],
+        connect: Callable[[], Connection],
+        faults: Faults,
         *,
         began: Callable[[], None],
         committed: Callable[[], None],
@@ -74,44 +88,39 @@ class Batches:
         """
         Begin to take work.
 
-        `connect` makes a connection in autocommit mode and without automatic checkpoints. `began` is called in every
-        new transaction, and after whatever was undone in it; `committed` after every commit.
+        `began` is called in every new transaction, and after whatever was undone in it; `committed` after every commit.
         """
         self._connect = connect
+        self._faults = faults
+        self._conflicts: tuple[type[Exception], ...] = (Stale, *faults.conflicts)
         self._began = began
         self._committed = committed
-        self._writer: sqlite3.Connection | None = None
+        self._writer: Connection | None = None
         """None after a failure: the next batch connects anew."""
-
-        self._waiting: list[_Waiting] = []
-        self._busy = False
-        """A batch is about to run, or is being committed."""
         self._closed = False
         self._alone = False
         """Each piece of work runs in a savepoint of its own."""
         self._appended: dict[str, list[Row]] = {}
 
-        self._changed = 0
-        """Rows changed since the last checkpoint began."""
-        self._checkpoint: Literal["none", "passing", "passed"] = "none"
-        """`passed`: the log has been copied; only what was committed meanwhile is left."""
-        self._commits: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[_Answer]] | None] = SimpleQueue()
-        self._checkpoints: SimpleQueue[bool] = SimpleQueue()
-        self._threads = (
-            threading.Thread(target=self._commit_batches, name="store-commit", daemon=True),
-            threading.Thread(target=self._copy_log, name="store-checkpoint", daemon=True),
-        )
-        for thread in self._threads:
-            thread.start()
-
     # What work may do. -----------------------------------------------------------------------------------------------
 
     @property
-    def writer(self) -> sqlite3.Connection:
+    def writer(self) -> Connection:
         """The connection, connected anew if need be."""
         if self._writer is None:
             self._writer = self._connect()
         return self._writer
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """
+        Execute the statements of one change, in their order.
+
+        Raises: `Stale` where a guarded one did not change exactly one row.
+        """
+        execute = self.writer.execute
+        for statement, row in writes:
+            if execute(statement.text, row).rowcount != 1 and statement.guarded:
+                raise Stale(statement.text)
 
     def append(self, text: str, row: Row) -> None:
         """Insert a row that nobody reads in this transaction: all of a kind are inserted together at its end."""
@@ -135,7 +144,7 @@ class Batches:
         return await self._enqueue(work, arguments)
 
     async def close(self) -> None:
-        """Finish what waits, then stop and bring everything into the database file. Done again it does nothing."""
+        """Finish what waits, then stop. Done again it does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -143,36 +152,21 @@ class Batches:
             await self._enqueue(int, ())
         await asyncio.to_thread(self._stop)
 
+    @abstractmethod
     def _enqueue(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> asyncio.Future[T]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Waiting(future, work, arguments))
-        if not self._busy:
-            self._busy = True
-            loop.call_soon(self._run)
-        return future
+        """Put work into the next batch."""
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """End what runs beside the loop, and let go of the connection. Nothing waits any more."""
+
+    @abstractmethod
+    def _open_transaction(self, writer: Connection) -> None:
+        """Begin a transaction in which nobody else writes to this database."""
 
     # The batch. ------------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        """Do what waits and hand the commit over. Nobody is answered before it, unless nothing was written."""
-        batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-        batch = [waiting for waiting in batch if not waiting.future.done()]  # Some have been cancelled.
-        try:
-            answers, changed = self._do(batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it.
-            self._finish([_Answer(waiting.future, None) for waiting in batch], error)
-            return
-        if not changed:
-            self._finish(answers, None)
-            return
-        self._changed += changed
-        if self._changed >= CHECKPOINT_AFTER and self._checkpoint == "none":
-            self._changed, self._checkpoint = 0, "passing"
-            self._checkpoints.put(True)
-        self._commits.put((asyncio.get_running_loop(), answers))
-
-    def _do(self, batch: Sequence[_Waiting]) -> tuple[list[_Answer], int]:
+    def _do(self, batch: Sequence[Waiting]) -> tuple[list[Answer], int]:
         """Do the work in one transaction, which stays open if anything was written; return how many rows were."""
         writer = self._begin()
         before = writer.total_changes
@@ -191,35 +185,35 @@ class Batches:
             writer.execute("COMMIT")
         return answers, changed
 
-    def _begin(self) -> sqlite3.Connection:
+    def _begin(self) -> Connection:
         writer = self.writer
-        writer.execute("BEGIN IMMEDIATE")
+        self._open_transaction(writer)
         self._appended.clear()
         self._began()
         return writer
 
-    def _do_together(self, writer: sqlite3.Connection, batch: Sequence[_Waiting]) -> list[_Answer]:
-        answers: list[_Answer] = []
+    def _do_together(self, writer: Connection, batch: Sequence[Waiting]) -> list[Answer]:
+        answers: list[Answer] = []
         for future, work, arguments in batch:
             before = writer.total_changes
             try:
-                answers.append(_Answer(future, work(*arguments)))
+                answers.append(Answer(future, work(*arguments)))
             except Exception as error:
-                if _is_of_the_database(error):
+                if self._is_of_the_database(error):
                     raise
-                if isinstance(error, CONFLICTS) or writer.total_changes != before:
+                if isinstance(error, (Stale, self._faults.any)) or writer.total_changes != before:
                     raise _DoAgain from error
-                answers.append(_Answer(future, None, error))
+                answers.append(Answer(future, None, error))
         try:
             for text, rows in self._appended.items():
                 writer.executemany(text, rows)
         except Exception as error:
-            if _is_of_the_database(error):
+            if self._is_of_the_database(error):
                 raise
             raise _DoAgain from error
         return answers
 
-    def _do_alone(self, writer: sqlite3.Connection, waiting: _Waiting) -> _Answer:
+    def _do_alone(self, writer: Connection, waiting: Waiting) -> Answer:
         future, work, arguments = waiting
         conflict: Exception
         for _ in range(ATTEMPTS):
@@ -227,115 +221,44 @@ class Batches:
             try:
                 value = work(*arguments)
             except Exception as error:
-                if _is_of_the_database(error):
+                if self._is_of_the_database(error):
                     raise
                 writer.execute("ROLLBACK TO work")
                 writer.execute("RELEASE work")
                 self._began()
-                if not isinstance(error, CONFLICTS):
-                    return _Answer(future, None, error)
+                if not isinstance(error, self._conflicts):
+                    return Answer(future, None, error)
                 conflict = error
             else:
                 writer.execute("RELEASE work")
-                return _Answer(future, value)
+                return Answer(future, value)
         refused = Conflict(f"decided {ATTEMPTS} times, and each time: {conflict}")
         refused.__cause__ = conflict
-        return _Answer(future, None, refused)
+        return Answer(future, None, refused)
 
-    def _finish(self, answers: Sequence[_Answer], error: Exception | None, goes_on: bool = True) -> None:
+    def _tell(self, answers: Sequence[Answer], error: Exception | None) -> None:
         """Answer those of a batch. `error`: why nothing of it was written."""
-        if goes_on:
-            self._go_on()
-        if error is None:
-            self._committed()
-        else:
-            self._disconnect()
         for future, value, refused in answers:
             if future.done():
                 continue
             fault = error or refused
             if fault is None:
                 future.set_result(value)
-            elif isinstance(fault, sqlite3.Error) and error is not None:
+            elif isinstance(fault, self._faults.any) and error is not None:
                 unavailable = StoreUnavailable(str(fault))
                 unavailable.__cause__ = fault
                 future.set_exception(unavailable)
             else:
                 future.set_exception(fault)
 
-    def _go_on(self) -> None:
-        """Let the next batch run, before those who were just answered come back."""
-        self._busy = bool(self._waiting)
-        if self._busy:
-            asyncio.get_running_loop().call_soon(self._run)
-
     def _disconnect(self) -> None:
         """Undo what is open. A connection that has failed is not trusted again."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            with suppress(sqlite3.Error):
+            with suppress(self._faults.any):
                 writer.close()
 
-    # The threads. ----------------------------------------------------------------------------------------------------
-
-    def _commit_batches(self) -> None:
-        """
-        Commit one batch after the other.
-
-        Where the log has just been copied, what came meanwhile is copied here before the next batch may begin. So all
-        of the log is in the database for a moment, and SQLite begins it anew; under a steady load it would grow
-        for ever otherwise.
-        """
-        while (commit := self._commits.get()) is not None:
-            loop, answers = commit
-            writer = self.writer
-            error = None
-            try:
-                writer.commit()
-            except sqlite3.Error as failed:
-                error = failed
-            holds = error is None and self._checkpoint == "passed"
-            with suppress(RuntimeError):  # The loop is closed, so nobody waits any more.
-                loop.call_soon_threadsafe(self._finish, answers, error, not holds)
-                if holds:
-                    with suppress(sqlite3.Error):
-                        writer.execute(PASS).fetchone()
-                    self._checkpoint = "none"
-                    loop.call_soon_threadsafe(self._go_on)
-
-    def _copy_log(self) -> None:
-        """
-        Copy the log into the database while others write. It is what takes long in a checkpoint.
-
-        Each pass copies what was committed during the one before, so that little is left for `_commit_batches`.
-        """
-        while self._checkpoints.get():
-            try:
-                connection = self._connect()
-                try:
-                    copied = 0
-                    for _ in range(PASSES):
-                        before = copied
-                        _, _, copied = connection.execute(PASS).fetchone()
-                        if copied - before < FEW_PAGES:
-                            break
-                finally:
-                    connection.close()
-            except sqlite3.Error:
-                self._checkpoint = "none"
-            else:
-                self._checkpoint = "passed"
-
-    def _stop(self) -> None:
-        self._commits.put(None)
-        self._checkpoints.put(False)
-        for thread in self._threads:
-            thread.join()
-        with suppress(sqlite3.Error):
-            self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self._disconnect()
-
-
-def _is_of_the_database(error: Exception) -> bool:
-    """True when nothing can be written now, whoever wants to."""
-    return isinstance(error, sqlite3.Error) and not isinstance(error, (*CONFLICTS, *_BUGS))
+    def _is_of_the_database(self, error: Exception) -> bool:
+        """True when nothing can be written now, whoever wants to."""
+        known: tuple[type[Exception], ...] = (*self._conflicts, *self._faults.bugs)
+        return isinstance(error, self._faults.any) and not isinstance(error, known)
