@@ -100,7 +100,8 @@ class Reason(StrEnum):
     PASSWORD_TOO_WEAK = "password_too_weak"
     PASSWORD_BANNED = "password_banned"
     PASSWORD_RECENTLY_USED = "password_recently_used"
-    # Attributes of a sign-up.
+    # Sign-up and its attributes.
+    SIGN_UP_DISABLED = "sign_up_disabled"
     ATTRIBUTES_MALFORMED = "attributes_malformed"
     ATTRIBUTES_REFUSED = "attributes_refused"
     # Challenges and enrolment.
@@ -375,6 +376,15 @@ class Attribute(Struct, frozen=True, kw_only=True):
     """Where there are any, a text is one of these. None of them has a comma or blanks around it."""
     several: bool = False
     """A text may be several of the options, joined by commas."""
+    label: str = ""
+    """Of a custom attribute: what administrators call it."""
+    description: str = ""
+    default: str | None = None
+    """What it is for whoever says nothing of it."""
+    asked: bool = True
+    """People may say it themselves. Else it is its default, or what an extension says."""
+    kept: bool = True
+    """It becomes part of the account. Else it is judged while somebody signs up, and then forgotten."""
 
 
 class UserFlow(Struct, frozen=True, kw_only=True):
@@ -382,7 +392,24 @@ class UserFlow(Struct, frozen=True, kw_only=True):
 
     first_factor: Kind = Kind.EMAIL_OTP
     """`email_otp` or `password`."""
+    sign_up: bool = True
+    """People may make an account by themselves."""
     attributes: tuple[Attribute, ...] = ()
+
+
+class SignUpFlow(Struct, frozen=True, kw_only=True):
+    """A way to sign up that several applications share (Graph's user flow); it takes the place of their own."""
+
+    id: str
+    name: str
+    description: str = ""
+    priority: int = 500
+    clients: tuple[str, ...] = ()
+    """The applications; each is in one such flow at most."""
+    user_flow: UserFlow = field(default_factory=UserFlow)
+    page: str = "{}"
+    """How the attributes are shown, as Graph says it (`onAttributeCollection`), as JSON."""
+    created_at: datetime | None = None
 
 
 class ClientSecret(Struct, frozen=True, kw_only=True):

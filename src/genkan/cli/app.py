@@ -94,7 +94,8 @@ def list_(data: Path, tenant: str | None, as_json: bool) -> None:
 @as_json
 def show(app: str, data: Path, tenant: str | None, as_json: bool) -> None:
     """Show one application. APP is its name or app id."""
-    found = _named(looked_at(data, tenant, _directory), app)
+    directory = looked_at(data, tenant, _directory)
+    found = _named(directory, app)
     if as_json:
         as_lines([_as_graph(found)])
         return
@@ -103,8 +104,9 @@ def show(app: str, data: Path, tenant: str | None, as_json: bool) -> None:
     if client is not None:
         facts |= {
             "First factor": {"password": "password", "email_otp": "e-mail code"}.get(
-                client.user_flow.first_factor, ""
+                directory.user_flow(client).first_factor, ""
             ),
+            "Sign-up": "yes" if directory.user_flow(client).sign_up else "no",
             "Origins": client.origins,
             "May ask for": client.scopes,
             "Permissions": client.app_roles,

@@ -409,7 +409,9 @@ def _right(
     unfit = steps.unfit_account(flow, facts)
     if unfit is not None:
         return steps.close(flow, event, facts, unfit)
-    signs_up_by_code = flow.purpose is Purpose.SIGN_UP and client.user_flow.first_factor is Kind.EMAIL_OTP
+    signs_up_by_code = (
+        flow.purpose is Purpose.SIGN_UP and facts.directory.user_flow(client).first_factor is Kind.EMAIL_OTP
+    )
     role = "first" if part == "verify" and signs_up_by_code else PARTS[part]
     proven = Evidence(
         kind=challenge.kind,
@@ -532,7 +534,7 @@ def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:
                 ),
             )
         case AwaitingAttributes():
-            lacking = attributes.missing(flow.attributes, client.user_flow.attributes)
+            lacking = attributes.missing(flow.attributes, facts.directory.user_flow(client).attributes)
             return steps.shown(flow, NeedAttributes(attributes=lacking))
         case AwaitingNewPassword():
             return steps.shown(flow, NeedNewPassword())
@@ -572,7 +574,7 @@ def _known(flow: Flow, facts: Facts) -> tuple[Authenticator, ...]:
 def _first_factor(flow: Flow, client: Client, facts: Facts) -> Kind:
     """Password for whoever has one, else a code; for an unknown person what newcomers here use (ENUM-02)."""
     if flow.subject is None:
-        return client.user_flow.first_factor
+        return facts.directory.user_flow(client).first_factor
     return Kind.PASSWORD if any(a.kind is Kind.PASSWORD for a in _known(flow, facts)) else Kind.EMAIL_OTP
 
 

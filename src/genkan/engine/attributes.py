@@ -35,7 +35,20 @@ class Judged(Struct, frozen=True, kw_only=True):
 
 
 def judge(given: Mapping[str, Scalar], wanted: Iterable[Attribute]) -> Judged:
-    """Accept each given value that fits its attribute. Names nobody wants are ignored; an empty text is not given."""
+    """
+    Accept each value that a person gives and that fits its attribute.
+
+    Names nobody wants are ignored, and so are those that are not the person's to say; an empty text is not given.
+    """
+    return _judged(given, (attribute for attribute in wanted if attribute.asked))
+
+
+def judge_theirs(given: Mapping[str, Scalar], wanted: Iterable[Attribute]) -> Judged:
+    """The same of what an extension says, which may say them all."""
+    return _judged(given, wanted)
+
+
+def _judged(given: Mapping[str, Scalar], wanted: Iterable[Attribute]) -> Judged:
     accepted: dict[str, Scalar] = {}
     refused: list[str] = []
     for attribute in wanted:
@@ -51,8 +64,20 @@ def judge(given: Mapping[str, Scalar], wanted: Iterable[Attribute]) -> Judged:
 
 
 def missing(held: Mapping[str, Scalar], wanted: Iterable[Attribute]) -> tuple[Attribute, ...]:
-    """The required attributes that have no value yet."""
-    return tuple(a for a in wanted if a.required and a.name not in held)
+    """The required attributes that have no value yet, and no default."""
+    return tuple(a for a in wanted if a.required and a.asked and a.name not in held and a.default is None)
+
+
+def completed(held: Mapping[str, Scalar], wanted: Iterable[Attribute]) -> dict[str, Scalar]:
+    """What is held, and the defaults of what nobody has said anything of."""
+    defaults = {a.name: a.default for a in wanted if a.default is not None and a.name not in held}
+    return {**judge_theirs(defaults, wanted).accepted, **held}
+
+
+def kept(held: Mapping[str, Scalar], wanted: Iterable[Attribute]) -> dict[str, Scalar]:
+    """What of it becomes part of an account."""
+    passing = {attribute.name for attribute in wanted if not attribute.kept}
+    return {name: value for name, value in held.items() if name not in passing}
 
 
 def _fit(value: Scalar, attribute: Attribute) -> Scalar | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
@@ -36,8 +37,10 @@ from genkan.model import (
     RiskLevel,
     Scalar,
     Secret,
+    SignUpFlow,
     Subject,
     Tenant,
+    UserFlow,
 )
 from genkan.policy.model import (
     Applied,
@@ -439,11 +442,14 @@ Document: TypeAlias = (
     | CountryLocation
     | Strength
     | AuthenticationContext
+    | SignUpFlow
     | tuple[Kind, MethodSettings]
 )
 """One thing that is configured. The settings of a method know their kind only beside them."""
 
-DocumentKind = Literal["tenant", "client", "resource", "policy", "location", "strength", "context", "method"]
+DocumentKind = Literal[
+    "tenant", "client", "resource", "policy", "location", "strength", "context", "sign_up_flow", "method"
+]
 
 
 class PutDocument(Struct, frozen=True):
@@ -499,7 +505,7 @@ class Step(Struct, frozen=True, kw_only=True):
 # Facts: all the engine may know. --------------------------------------------------------------------
 
 
-class Directory(Struct, frozen=True, kw_only=True):
+class Directory(Struct, frozen=True, kw_only=True, dict=True):
     """What an administrator has configured, read as one consistent value."""
 
     tenant: Tenant
@@ -511,7 +517,16 @@ class Directory(Struct, frozen=True, kw_only=True):
     strengths: Mapping[str, Strength] = field(default_factory=dict)
     """The tenant's own; the built-in ones are everywhere."""
     contexts: Mapping[str, AuthenticationContext] = field(default_factory=dict)
+    sign_up_flows: Mapping[str, SignUpFlow] = field(default_factory=dict)
     revision: int = 0
+
+    def user_flow(self, client: Client) -> UserFlow:
+        """How people sign up to an application: by the flow that it is in, else as it says itself."""
+        return self._user_flows.get(client.id, client.user_flow)
+
+    @cached_property
+    def _user_flows(self) -> dict[str, UserFlow]:
+        return {client: flow.user_flow for flow in self.sign_up_flows.values() for client in flow.clients}
 
 
 class Signals(Struct, frozen=True, kw_only=True):

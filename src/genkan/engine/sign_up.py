@@ -39,14 +39,17 @@ from genkan.model import Authenticator, Client, Evidence, Kind, Purpose, Reason,
 
 def identify(flow: Flow, event: Identify, client: Client, facts: Facts) -> Step:
     """Name the address of a new account; password and attributes may come along. Nothing is reserved (ENUM-03)."""
+    user_flow = facts.directory.user_flow(client)
+    if not user_flow.sign_up:
+        return steps.no(flow, event, facts, Reason.SIGN_UP_DISABLED)
     if facts.subject is not None and not steps.is_taken(flow, facts):
         return steps.no(flow, event, facts, Reason.SUBJECT_EXISTS)
-    by_password = client.user_flow.first_factor is Kind.PASSWORD
+    by_password = user_flow.first_factor is Kind.PASSWORD
     if not flow.offers.code:
         return steps.web(flow, event, facts, "The app did not list the challenge type oob")
     if by_password and not flow.offers.password:
         return steps.web(flow, event, facts, "The app did not list the challenge type password")
-    judged = attributes.judge(event.attributes, client.user_flow.attributes)
+    judged = attributes.judge(event.attributes, user_flow.attributes)
     if judged.refused:
         return steps.no(flow, event, facts, Reason.ATTRIBUTES_REFUSED, attributes=judged.refused)
     flow = replace(flow, attributes=judged.accepted)
@@ -72,7 +75,7 @@ def supply(flow: Flow, event: Supply, client: Client, facts: Facts) -> Step:
     early = isinstance(flow.stage, AwaitingChoice | AwaitingProof)
     if flow.purpose is not Purpose.SIGN_UP or (early and part_of(flow) != "verify"):
         return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
-    judged = attributes.judge(event.attributes, client.user_flow.attributes)
+    judged = attributes.judge(event.attributes, facts.directory.user_flow(client).attributes)
     if judged.refused:
         return steps.no(flow, event, facts, Reason.ATTRIBUTES_REFUSED, attributes=judged.refused)
     flow = replace(flow, attributes={**flow.attributes, **judged.accepted})
@@ -92,20 +95,24 @@ def _lost_race(flow: Flow, event: Event, client: Client, facts: Facts) -> Step:
 
 def further(flow: Flow, event: Event, client: Client, facts: Facts, *effects: Effect) -> Step:
     """What a sign-up still lacks, in the order of native-auth-v1 6.3; with nothing lacking, the account."""
-    by_password = client.user_flow.first_factor is Kind.PASSWORD
+    user_flow = facts.directory.user_flow(client)
+    if not user_flow.sign_up:
+        return steps.close(flow, event, facts, Reason.SIGN_UP_DISABLED)
+    by_password = user_flow.first_factor is Kind.PASSWORD
     if by_password and flow.password is None:
         return steps.go(flow, event, facts, AwaitingNewPassword(offered=False), NeedNewPassword(), *effects)
-    lacking = attributes.missing(flow.attributes, client.user_flow.attributes)
+    lacking = attributes.missing(flow.attributes, user_flow.attributes)
     if lacking:
         return steps.go(
             flow, event, facts, AwaitingAttributes(), NeedAttributes(attributes=lacking), *effects
         )
     if facts.subject is not None or flow.identifier is None:
         return _lost_race(flow, event, client, facts)
+    held = attributes.completed(flow.attributes, user_flow.attributes)
     subject = Subject(
         id=facts.entropy.guid("subject"),
         identifiers=(flow.identifier,),
-        attributes=flow.attributes,
+        attributes=attributes.kept(held, user_flow.attributes),
         created_at=facts.now,
     )
     first = Authenticator(

@@ -173,10 +173,11 @@ class Conductor:
 
     async def _hash_new_password(self, ask: Ask, handle: tuple[bytes, int] | None) -> Hashed | None:
         """Judge and hash a new password, where the request brings one that could count."""
-        client = self.directory().clients.get(ask.client)
+        directory = self.directory()
+        client = directory.clients.get(ask.client)
         for event in ask.events:
             if isinstance(event, Identify) and event.password is not None:
-                if client is None or client.user_flow.first_factor is not Kind.PASSWORD:
+                if client is None or directory.user_flow(client).first_factor is not Kind.PASSWORD:
                     return None
                 words = (event.identifier.value, *map(str, event.attributes.values()))
                 return await self._hash_new(event.password, words)

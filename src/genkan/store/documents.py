@@ -13,7 +13,7 @@ import msgspec
 
 from genkan.engine.messages import Directory, Document
 from genkan.engine.transaction import Conflict
-from genkan.model import Client, Kind, MethodSettings, Resource, Tenant
+from genkan.model import Client, Kind, MethodSettings, Resource, SignUpFlow, Tenant
 from genkan.policy.index import PolicySet, unreadable
 from genkan.policy.model import (
     AuthenticationContext,
@@ -33,6 +33,7 @@ _method = msgspec.json.Decoder(MethodSettings).decode
 _location = msgspec.json.Decoder(NamedLocation).decode
 _strength = msgspec.json.Decoder(Strength).decode
 _context = msgspec.json.Decoder(AuthenticationContext).decode
+_sign_up_flow = msgspec.json.Decoder(SignUpFlow).decode
 _client = msgspec.json.Decoder(Client).decode
 
 
@@ -63,6 +64,7 @@ def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Conf
         locations={name: _location(body) for name, body in bodies.get("location", {}).items()},
         strengths={name: _strength(body) for name, body in bodies.get("strength", {}).items()},
         contexts={name: _context(body) for name, body in bodies.get("context", {}).items()},
+        sign_up_flows={name: _sign_up_flow(body) for name, body in bodies.get("sign_up_flow", {}).items()},
         revision=int(revision),
     )
     return Configuration(revision, directory, bool(has_groups))
@@ -127,3 +129,4 @@ def _documents(directory: Directory) -> Iterator[Document]:
     yield from directory.locations.values()
     yield from directory.strengths.values()
     yield from directory.contexts.values()
+    yield from directory.sign_up_flows.values()

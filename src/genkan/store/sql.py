@@ -48,6 +48,7 @@ from genkan.model import (
     Message,
     Resource,
     Scalar,
+    SignUpFlow,
     Subject,
     Tenant,
 )
@@ -556,6 +557,8 @@ def key_of(document: Document) -> tuple[DocumentKind, str]:
             return "strength", document.id
         case AuthenticationContext():
             return "context", document.id
+        case SignUpFlow():
+            return "sign_up_flow", document.id
         case (kind, _):
             return "method", kind.value
 

@@ -131,6 +131,7 @@ ERRORS: Mapping[Reason, Error] = {
     Reason.WRONG_KIND: Error("invalid_grant", 400002, "This is not the kind of proof that was asked for."),
     Reason.NO_PASSWORD: Error("invalid_request", 500222, "The account has no password to reset."),
     Reason.RESET_DISABLED: Error("invalid_request", 90023, "Password reset is switched off here."),
+    Reason.SIGN_UP_DISABLED: Error("invalid_request", 90023, "Sign-up is switched off for this app."),
     Reason.PASSWORD_MUST_CHANGE: Error(
         "invalid_request", 50142, "The password must be changed: reset it first."
     ),

@@ -38,16 +38,17 @@ def written(
     found: dict[str, Any] = {}
     for given, value in body.items():
         name = given
+        is_extension = extensions and name.lower().startswith("extension_")
         if name.startswith("@") or "@odata." in name:
             if name == "@odata.type":
                 check_type(value, kind)
             continue
-        if value is None and name.lower() not in known:
+        if value is None and name.lower() not in known and not is_extension:
             name = _SNAKE.sub(lambda m: m[1].upper(), name)
         lowered = name.lower()
         if lowered in known:
             found[known[lowered]] = value
-        elif extensions and lowered.startswith("extension_"):
+        elif is_extension:
             found[name] = value
         elif value is None:
             if lowered in read_only and shown[read_only[lowered]] is not None:

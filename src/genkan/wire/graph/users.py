@@ -14,7 +14,7 @@ from genkan.engine.messages import Directory
 from genkan.engine.queries import All, Filter, Query, Some, Term, Value
 from genkan.exchange import Response, json_response
 from genkan.model import ForeignIdentity, Kind, Scalar, Secret, Subject, Tenant
-from genkan.service.admin import people
+from genkan.service.admin import flows, people
 from genkan.service.admin.door import domain, version
 from genkan.service.admin.people import ATTRIBUTES, Identity, NewPerson, PersonChange
 from genkan.wire.graph import lists
@@ -253,7 +253,7 @@ class _Profile:
 
 
 def _attributes(given: dict[str, Any], directory: Directory) -> dict[str, Scalar | None]:
-    known = {attribute.name.lower(): attribute for attribute in defined(directory)}
+    known = {attribute.name.lower(): attribute for attribute in flows.defined(directory)}
     found: dict[str, Scalar | None] = {}
     for name, value in given.items():
         if name in ATTRIBUTES:
@@ -276,13 +276,6 @@ def _of_kind(value: object, kind: str, name: str) -> Scalar | None:
             raise bad(f"The property {name} is a number.", name)
         return value
     return text(value, name)
-
-
-def defined(directory: Directory) -> tuple[Any, ...]:
-    """Return the custom attributes that there are: those of the tenant, and those that an application collects."""
-    collected = (a for client in directory.clients.values() for a in client.user_flow.attributes)
-    every = (*directory.tenant.custom_attributes, *collected)
-    return tuple(attribute for attribute in every if attribute.name.lower().startswith("extension_"))
 
 
 async def _create(call: Call) -> Response:
