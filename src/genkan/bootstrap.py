@@ -38,6 +38,7 @@ from genkan.service.issue import Issuer
 from genkan.service.leaks import LeakedPasswords
 from genkan.service.ports import Sender
 from genkan.service.risk_source import HttpRiskSource
+from genkan.service.telephony_risk import HttpTelephonyRisk
 from genkan.service.worker import Worker
 from genkan.settings import LOOPBACK, Settings
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
@@ -116,9 +117,14 @@ class Surroundings:
         if settings.risk_url:
             token = _token(settings.risk_token_file)
             self.risk_source = HttpRiskSource(settings.risk_url, token, settings.risk_deadline / 1000)
+        self.telephony_risk = None
+        if settings.telephony_risk_url:
+            token = _token(settings.telephony_risk_token_file)
+            deadline = settings.telephony_risk_deadline / 1000
+            self.telephony_risk = HttpTelephonyRisk(settings.telephony_risk_url, token, deadline)
 
     async def close(self) -> None:
-        for service in (self.leaks, self.risk_source):
+        for service in (self.leaks, self.risk_source, self.telephony_risk):
             if service is not None:
                 await service.close()
 
@@ -177,6 +183,7 @@ class TenantRuntime:
             on_deliver=self.wake,
             leaks=around.leaks,
             risk_source=around.risk_source,
+            telephony_risk=around.telephony_risk,
         )
         self.edge = TenantEdge(
             conduct=self.conduct,

@@ -197,6 +197,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file with the bearer token for that service."""
     risk_deadline: int = 300
     """Milliseconds to wait for its answer, 10 to 5000; after it the risk is unknown."""
+    telephony_risk_url: str = ""
+    """A service to be asked before a text message with a code is sent; see `docs/explanation/risk-and-limits.md`."""
+    telephony_risk_token_file: Path | None = None
+    """A file with the bearer token for that service."""
+    telephony_risk_deadline: int = 1000
+    """Milliseconds to wait for its answer, 10 to 5000; after it the text message is not sent."""
     url: str = ""
     """The public address of `genkan serve`, as `https://login.example.com`: issuer and endpoints begin with it."""
     certificate: Path | None = None
@@ -225,6 +231,7 @@ OPTIONAL_FILES = (
     "bad_networks",
     "leaked_passwords",
     "risk_token_file",
+    "telephony_risk_token_file",
 )
 """Empty is as good as not given."""
 
@@ -246,6 +253,9 @@ MAY_BE = {
     "risk_url": "an https address (http on this machine only)",
     "risk_token_file": "a file",
     "risk_deadline": "a number from 10 to 5000",
+    "telephony_risk_url": "an https address (http on this machine only)",
+    "telephony_risk_token_file": "a file",
+    "telephony_risk_deadline": "a number from 10 to 5000",
     "url": "an https address without a path (http on this machine only)",
     "certificate": "a file",
     "private_key": "a file, given with a certificate",
@@ -313,6 +323,8 @@ def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Setting
         ("leaked_passwords_api", _is_safe(settings.leaked_passwords_api, ends="/")),
         ("risk_url", _is_safe(settings.risk_url)),
         ("risk_deadline", 10 <= settings.risk_deadline <= 5000),
+        ("telephony_risk_url", _is_safe(settings.telephony_risk_url)),
+        ("telephony_risk_deadline", 10 <= settings.telephony_risk_deadline <= 5000),
     ):
         if not holds:
             raise _bad(name)

@@ -25,6 +25,8 @@ from genkan.settings import BadSettings, Settings
         ("RISK_URL", "https://user@risk.example.com"),
         ("RISK_DEADLINE", "9"),
         ("RISK_DEADLINE", "5001"),
+        ("TELEPHONY_RISK_URL", "http://numbers.example.com"),
+        ("TELEPHONY_RISK_DEADLINE", "5001"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_with_what_it_may_be(name: str, text: str) -> None:
@@ -33,12 +35,20 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_it_may_be(name: str, t
 
 
 def test_an_empty_setting_is_as_good_as_none() -> None:
-    names = ("TRUSTED_PROXIES", "LEAKED_PASSWORDS_API", "RISK_URL", "GEO_DATABASE", "BAD_NETWORKS")
+    names = (
+        "TRUSTED_PROXIES",
+        "LEAKED_PASSWORDS_API",
+        "RISK_URL",
+        "TELEPHONY_RISK_URL",
+        "GEO_DATABASE",
+        "BAD_NETWORKS",
+    )
     found = settings.read({f"GENKAN_{name}": "" for name in names}, {})
 
     assert found == Settings()
     around = Surroundings(found)
-    assert (around.leaks, around.risk_source, around.addresses.listed("192.0.2.1")) == (None, None, ())
+    assert (around.leaks, around.risk_source, around.telephony_risk) == (None, None, None)
+    assert around.addresses.listed("192.0.2.1") == ()
 
 
 def test_networks_of_proxies_have_commas_between(tmp_path: Path) -> None:

@@ -348,7 +348,7 @@ def test_a_service_that_does_not_answer_in_time_leaves_the_risk_hidden(
     who, _ = at_home_in_london(world)
     source = world._development._surroundings.risk_source
     assert source is not None
-    source._deadline, service.after = 0.05, 1.0
+    source._judge._deadline, service.after = 0.05, 1.0
     try:
         with world.changed(for_everybody("block", sign_in_risk_levels=("none", "low", "medium", "high"))):
             signs_in(world, who).ok()
@@ -356,7 +356,7 @@ def test_a_service_that_does_not_answer_in_time_leaves_the_risk_hidden(
             at(world, BAD)
             assert signs_in(world, who).error == BLOCKED, "what is known all the same still counts"
     finally:
-        source._deadline = 5.0
+        source._judge._deadline = 5.0
 
 
 def test_what_the_service_finds_counts_with_its_reasons(world: World, service: Outside) -> None:

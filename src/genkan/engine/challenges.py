@@ -31,6 +31,7 @@ from genkan.engine.messages import (
     Facts,
     Identify,
     Look,
+    NeedClearance,
     NeedProof,
     Prove,
     SetPassword,
@@ -201,6 +202,14 @@ def send(
             said = "Text messages cannot be sent there now. Wait a while, or choose another method."
             no = steps.no(flow, event, facts, refused, said)
             return replace(no, effects=(*no.effects, *effects_of_money))
+        clearance = telephony.cleared(target, facts)
+        if clearance is None:
+            need = NeedClearance(number=target, subject=flow.subject, enrolling=part == "enrol")
+            return Step(flow=None, reply=need)
+        if clearance.answer != "allow":
+            said = "No text message is sent to this number. Choose another method."
+            no = steps.no(flow, event, facts, Reason.NUMBER_BLOCKED, said, telephony_risk=clearance.answer)
+            return replace(no, effects=(*no.effects, *counts))
         counts += effects_of_money
     code = facts.entropy.digits("code", tenant.code_length)
     challenge = otp.issue(

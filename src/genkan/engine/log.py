@@ -22,6 +22,7 @@ from genkan.engine.messages import (
     LogSignIn,
     NeedCheck,
     NeedChoice,
+    NeedClearance,
     NeedEnrolment,
     Ready,
     Refused,
@@ -51,7 +52,7 @@ ENDS = frozenset(
 def entry(before: Flow | None, event: Event, facts: Facts, step: Step) -> LogSignIn | None:
     """What the log says after this step; None where it has nothing to add."""
     client, flow, reply = facts.client, step.flow or before, step.reply
-    if client is None or isinstance(reply, NeedCheck):
+    if client is None or isinstance(reply, NeedCheck | NeedClearance):
         return None
     if isinstance(event, Renew):
         return _of_refresh(event, client, facts, step)

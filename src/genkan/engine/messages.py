@@ -216,6 +216,14 @@ class NeedCheck(Struct, frozen=True, kw_only=True):
     """The kinds of foreign hashes that are compared beside, where it may not show whose password is one."""
 
 
+class NeedClearance(Struct, frozen=True, kw_only=True):
+    """To the shell, never to a client: ask whether this text may be sent, and step again with what was said."""
+
+    number: Identifier
+    subject: str | None
+    enrolling: bool
+
+
 class Ready(Struct, frozen=True, kw_only=True):
     """Every required factor is proven, as decided in this very step: the grant is written with it."""
 
@@ -259,6 +267,7 @@ Reply = (
     | NeedEnrolment
     | NeedResume
     | NeedCheck
+    | NeedClearance
     | Ready
     | Web
     | Refused
@@ -598,6 +607,15 @@ class Hashed(Struct, frozen=True, kw_only=True):
     material: Secret | None
 
 
+class Cleared(Struct, frozen=True, kw_only=True):
+    """What the service that is asked before a text message is sent has said of this number."""
+
+    number: str
+    """Its key: another number has to be asked about anew."""
+    answer: Literal["allow", "block", "silent"]
+    """`silent`: nothing that could be understood, or not in time."""
+
+
 class Facts(Struct, frozen=True, kw_only=True):
     """All the engine may know of the world at this step."""
 
@@ -625,3 +643,6 @@ class Facts(Struct, frozen=True, kw_only=True):
     """The tenant's key from which a spent refresh token yields its successor."""
     checked: Checked | None = None
     hashed: Hashed | None = None
+    asks_before_texts: bool = False
+    """There is a service to be asked before a text message is sent (conditional-access 13.2)."""
+    cleared: Cleared | None = None

@@ -82,12 +82,13 @@ def no(
     detail: str = "",
     *,
     attributes: tuple[str, ...] = (),
+    **recorded: Any,
 ) -> Step:
-    """Refuse, and leave the flow exactly as it was."""
+    """Refuse, and leave the flow exactly as it was. `recorded` goes into the audit row."""
     reply = Refused(reason=reason, detail=detail, attributes=attributes)
     if flow is None:
         return Step(flow=None, reply=reply)
-    return Step(flow=None, reply=reply, effects=(_record(flow, event, facts, reply, {}),))
+    return Step(flow=None, reply=reply, effects=(_record(flow, event, facts, reply, recorded),))
 
 
 def shown(flow: Flow, reply: Reply) -> Step:

@@ -1,6 +1,7 @@
 """
 Guard the money that text messages cost: a route on which nobody enters the codes is closed, and a budget has an end.
 
+And whoever knows more of a number may be asked last of all, and stops the message by saying no, or nothing.
 Pure; the judging is `risk.pumping`'s. Source: MSG-08, MSG-09; conditional-access 13.2.
 """
 
@@ -11,7 +12,7 @@ from datetime import timedelta
 
 from genkan import identifiers
 from genkan.engine.flow import Flow
-from genkan.engine.messages import Count, Effect, Facts, Record
+from genkan.engine.messages import Cleared, Count, Effect, Facts, Record
 from genkan.model import Challenge, Identifier, Reason
 from genkan.risk import pumping, rate
 
@@ -69,6 +70,14 @@ def spend(flow: Flow, target: Identifier, facts: Facts) -> tuple[Reason | None, 
     if state := pumping.warning(before, after, *caps):
         effects.append(_alarm(f"sms:budget_{state}", flow, day=after[1], month=after[3]))
     return None, effects
+
+
+def cleared(target: Identifier, facts: Facts) -> Cleared | None:
+    """What was said of this number by whoever is to be asked; None where that has still to be done."""
+    if not facts.asks_before_texts:
+        return Cleared(number=target.key, answer="allow")
+    said = facts.cleared
+    return said if said is not None and said.number == target.key else None
 
 
 def used(challenge: Challenge, facts: Facts) -> list[Count]:

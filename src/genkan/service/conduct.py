@@ -22,6 +22,7 @@ from genkan.engine.flow import AwaitingNewPassword, Closed, Flow, bookmark, read
 from genkan.engine.messages import (
     Begin,
     Checked,
+    Cleared,
     Deliver,
     Directory,
     Effect,
@@ -31,6 +32,7 @@ from genkan.engine.messages import (
     Hashed,
     Identify,
     NeedCheck,
+    NeedClearance,
     Prove,
     Ready,
     Record,
@@ -48,13 +50,13 @@ from genkan.model import Kind, Reason, Risk, Secret, Subject
 from genkan.risk import score
 from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer, Tokens
-from genkan.service.ports import Leaks, RiskSource, Store
+from genkan.service.ports import Leaks, RiskSource, Store, TelephonyRisk
 from genkan.service.steady import Steady
 from genkan.telemetry import log
 from genkan.tokens import grants
 
 MAX_CHECKS = 3
-"""How often a password may be compared again because it was changed meanwhile."""
+"""How often a password may be compared again, or a number asked about, because it was changed meanwhile."""
 
 
 class FlowKeys(Struct, frozen=True, kw_only=True):
@@ -104,6 +106,7 @@ class Conductor:
         on_deliver: Callable[[], None],
         leaks: Leaks | None = None,
         risk_source: RiskSource | None = None,
+        telephony_risk: TelephonyRisk | None = None,
     ) -> None:
         self.directory = directory
         """The directory as last committed, for reading a request; a step is judged on the one it loads itself."""
@@ -114,6 +117,7 @@ class Conductor:
         self._on_deliver = on_deliver
         self._leaks = leaks
         self._risk_source = risk_source
+        self._telephony_risk = telephony_risk
         self._steady = Steady()
 
     async def __call__(self, ask: Ask, signals: Signals) -> Answer:
@@ -135,8 +139,11 @@ class Conductor:
         hashed = await self._hash_new_password(ask, handle)
         outside = await self._outside_risk(ask, handle, signals)
         checked: Checked | None = None
+        cleared: Cleared | None = None
+        given_up = Reason.WRONG_PASSWORD
         for _ in range(MAX_CHECKS):
             step = _Step(ask, signals, handle, self._keys, Entropy(os.urandom(32)), hashed, checked, outside)
+            step.asks_before_texts, step.cleared = self._telephony_risk is not None, cleared
             answer = await self._store.run(step.needs(), step.decide)
             for alarm in step.alarms:
                 log.error(alarm.action, extra=dict(alarm.detail))
@@ -145,10 +152,14 @@ class Conductor:
             if isinstance(answer.reply, NeedCheck):
                 checked = await self._check(answer.reply)
                 continue
+            if isinstance(answer.reply, NeedClearance) and self._telephony_risk is not None:
+                cleared = await self._telephony_risk.ask(answer.reply, ask.client, signals)
+                given_up = Reason.NUMBER_BLOCKED
+                continue
             if isinstance(answer.reply, Ready) and answer.now is not None:
                 return replace(answer, tokens=self._issuer.mint(answer.reply, answer.now))
             return answer
-        return Answer(reply=Refused(reason=Reason.WRONG_PASSWORD))
+        return Answer(reply=Refused(reason=given_up))
 
     async def _check(self, need: NeedCheck) -> Checked:
         """Compare a password; if it is right, see whether others may know it, too (THR-06)."""
@@ -230,6 +241,9 @@ class _Step:
         self._hashed = hashed
         self._checked = checked
         self._outside = outside
+        self.asks_before_texts = False
+        self.cleared: Cleared | None = None
+        """What was said before a text message is sent, where somebody is asked."""
         self.delivers = False
         self.alarms: list[Record] = []
         """What an operator must see; told when it is committed."""
@@ -263,6 +277,8 @@ class _Step:
             reply = step.reply
             effects += step.effects
             flow = step.flow or flow
+        if isinstance(reply, NeedClearance):
+            return Change(), Answer(reply=reply)  # A mere question: with its answer all is decided anew.
         lives = flow is not None and not isinstance(flow.stage, Closed)
         comes_to_nothing = found is None and (not lives or isinstance(reply, Refused))
         kept = None if flow is found or comes_to_nothing else flow
@@ -319,6 +335,8 @@ class _Step:
             rotation_key=self._keys.rotation,
             checked=self._checked,
             hashed=self._hashed,
+            asks_before_texts=self.asks_before_texts,
+            cleared=self.cleared,
         )
 
 
@@ -333,7 +351,7 @@ def _goes_on(flow: Flow | None, event: Event, reply: Reply) -> bool:
     """A further event counts where nothing was refused and the flow now waits for it."""
     return (
         flow is not None
-        and not isinstance(reply, Refused | NeedCheck)
+        and not isinstance(reply, Refused | NeedCheck | NeedClearance)
         and type(event) in LAWFUL[type(flow.stage)]
     )
 

@@ -44,7 +44,7 @@ class LeakedPasswords:
         self._corpus = corpus
         self._api = api
         self._timeout = timeout
-        self._service = Outside(LONGEST_ANSWER)
+        self._service = Outside(LONGEST_ANSWER) if api else None
         self._answers: OrderedDict[str, tuple[float, frozenset[str]]] = OrderedDict()
         if corpus is not None:
             _check(corpus)
@@ -55,12 +55,15 @@ class LeakedPasswords:
         digest = sha1(text, usedforsecurity=False).hexdigest().upper()
         if self._corpus is not None and await asyncio.to_thread(_is_in, self._corpus, digest):
             return True
-        return bool(self._api) and digest[PREFIX:] in await self._range(digest[:PREFIX])
+        if self._service is None:
+            return False
+        return digest[PREFIX:] in await self._range(self._service, digest[:PREFIX])
 
     async def close(self) -> None:
-        await self._service.close()
+        if self._service is not None:
+            await self._service.close()
 
-    async def _range(self, prefix: str) -> frozenset[str]:
+    async def _range(self, service: Outside, prefix: str) -> frozenset[str]:
         """What the service knows that begins like this; nothing, if it does not say so in time."""
         known = self._answers.get(prefix)
         if known is not None and time.monotonic() - known[0] < KEPT_FOR:
@@ -68,7 +71,7 @@ class LeakedPasswords:
             return known[1]
         try:
             async with asyncio.timeout(self._timeout):
-                suffixes = await self._fetch(prefix)
+                suffixes = await self._fetch(service, prefix)
         except Exception as fault:  # noqa: BLE001 - whatever it was, sign-ins go on
             log.warning("leaks.unreachable", extra={"reason": type(fault).__name__})
             return frozenset()
@@ -77,9 +80,9 @@ class LeakedPasswords:
             self._answers.popitem(last=False)
         return suffixes
 
-    async def _fetch(self, prefix: str) -> frozenset[str]:
+    async def _fetch(self, service: Outside, prefix: str) -> frozenset[str]:
         # The padding keeps the length of the answer from telling the prefix; what it adds has the count 0.
-        read = await self._service.ask("GET", f"{self._api}{prefix}", {"Add-Padding": "true"})
+        read = await service.ask("GET", f"{self._api}{prefix}", {"Add-Padding": "true"})
         lines = (line.strip().upper().partition(":") for line in read.decode("ascii").splitlines())
         return frozenset(suffix for suffix, _, count in lines if suffix and count != "0")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
-from genkan.engine.messages import Detection, Directory, Signals, SignIn
+from genkan.engine.messages import Cleared, Detection, Directory, NeedClearance, Signals, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import (
     Audited,
@@ -72,6 +72,14 @@ class RiskSource(Protocol):
 
     async def ask(self, subject: str | None, client: str, signals: Signals) -> Risk:
         """Its answer, or `hidden` when there is none before the deadline; it never raises."""
+        ...
+
+
+class TelephonyRisk(Protocol):
+    """A service outside that is asked before a text message is sent."""
+
+    async def ask(self, need: NeedClearance, client: str, signals: Signals) -> Cleared:
+        """Its answer, or `silent` when there is none before the deadline; it never raises."""
         ...
 
 

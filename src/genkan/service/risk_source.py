@@ -7,7 +7,6 @@ anything else. What is told of a person is their id alone. Source: conditional-a
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import msgspec
@@ -16,7 +15,7 @@ from msgspec import Struct
 from genkan.engine.messages import Signals
 from genkan.model import Risk, RiskLevel, Secret
 from genkan.risk.score import UNKNOWN
-from genkan.service.outside import Outside
+from genkan.service.outside import Judge
 from genkan.telemetry import log
 
 LONGEST_ANSWER: Final = 16 * 1024
@@ -37,11 +36,8 @@ class HttpRiskSource:
     """A service that answers one POST of JSON with a level and reasons."""
 
     def __init__(self, url: str, token: Secret | None = None, deadline: float = 0.3) -> None:
-        """`deadline` is in seconds, from the question to the whole of the answer."""
-        self._url = url
-        self._token = token
-        self._deadline = deadline
-        self._service = Outside(LONGEST_ANSWER)
+        """`deadline` is in seconds."""
+        self._judge = Judge(url, token, deadline, LONGEST_ANSWER)
 
     async def ask(self, subject: str | None, client: str, signals: Signals) -> Risk:
         """Its answer, or `hidden` when there is none before the deadline; it never raises."""
@@ -58,8 +54,7 @@ class HttpRiskSource:
             "correlationId": signals.correlation_id,
         }
         try:
-            async with asyncio.timeout(self._deadline):
-                said = _said.decode(await self._post(msgspec.json.encode(about)))
+            said = _said.decode(await self._judge.ask(about))
         except Exception as fault:  # noqa: BLE001 - whatever it was, nobody knows
             log.warning("risk.unanswered", extra={"reason": type(fault).__name__})
             return UNKNOWN
@@ -71,10 +66,4 @@ class HttpRiskSource:
         )
 
     async def close(self) -> None:
-        await self._service.close()
-
-    async def _post(self, body: bytes) -> bytes:
-        headers = {"Content-Type": "application/json"}
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token.text}"
-        return await self._service.ask("POST", self._url, headers, body)
+        await self._judge.close()

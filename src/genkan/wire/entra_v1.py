@@ -36,6 +36,7 @@ from genkan.engine.messages import (
     NeedAttributes,
     NeedCheck,
     NeedChoice,
+    NeedClearance,
     NeedEnrolment,
     NeedIdentifier,
     NeedNewPassword,
@@ -463,7 +464,7 @@ def write(request: Request, answer: Answer, now: datetime) -> Response:
             return json_response({**token, "status": "succeeded"})
         case NeedChoice() | NeedResume():
             return json_response(token)
-        case Ready() | NeedCheck() | NeedIdentifier():
+        case Ready() | NeedCheck() | NeedClearance() | NeedIdentifier():
             return write_refused(request, Refused(reason=Reason.FAULT), now)
 
 
