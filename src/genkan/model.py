@@ -580,6 +580,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """The same for one client address; 0 is no limit (conditional-access 13.2)."""
     log_retention: timedelta = timedelta(days=30)
     """How long the sign-in log is kept, and what was found risky."""
+    audit_retention: timedelta = timedelta(days=730)
+    """How long the audit log is kept: the steps of flows, and what administrators changed."""
     assess_risk: bool = False
     """Judge how risky each sign-in looks; while off its level is `hidden`, and no policy on risk applies (10)."""
     wrong_guesses_per_network: int = 100

@@ -208,7 +208,9 @@ def test_the_log_says_who_did_what_and_whether_it_is_whole(genkan: Command, fold
     (whole,) = genkan("logs", "verify", "--json").lines()
     assert whole["whole"] is True
     assert "Whole" in genkan("logs", "verify", "--head", whole["head"]).ok().out
-    assert "head that was noted" in genkan("logs", "verify", "--head", "00" * 32).no()
+    assert "head that was noted" in genkan("logs", "verify", "--head", f"1:{'00' * 32}").no()
+    mistyped = genkan("logs", "verify", "--head", "00" * 32)
+    assert (mistyped.code, "as verify prints it" in mistyped.err) == (2, True)
 
     with closing(sqlite3.connect(folder / "dev.db", isolation_level=None)) as database:
         database.execute("UPDATE audit SET action = 'Nothing' WHERE seq = (SELECT max(seq) FROM audit)")

@@ -724,6 +724,7 @@ def test_the_id_of_a_message_is_never_used_again(place: Place) -> None:
 # The sweep. ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("PII-06")
 def test_the_sweep_deletes_what_has_ended_long_enough_ago_and_nothing_else(place: Place) -> None:
     async def story() -> None:
         clock = Clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -37,6 +38,12 @@ def logs() -> None:
       genkan logs verify
       genkan logs export sign-ins --since 1d > sign-ins.jsonl
     """
+
+
+def _is_head(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    if text is not None and re.fullmatch(r"\d{1,18}:[0-9A-Fa-f]{64}", text) is None:
+        raise click.BadParameter("it is as verify prints it: a number, a colon and 64 digits.")
+    return text
 
 
 @logs.command("sign-ins", context_settings=CONTEXT)
@@ -140,7 +147,9 @@ def audits(limit: int, since: str, until: str | None, data: Path, tenant: str | 
 
 
 @logs.command(context_settings=CONTEXT)
-@click.option("--head", default=None, help="A head noted earlier, which must be in the log.")
+@click.option(
+    "--head", default=None, callback=_is_head, help="A head noted earlier, which must be in the log."
+)
 @deployment
 @as_json
 def verify(head: str | None, data: Path, tenant: str | None, as_json: bool) -> None:
@@ -148,12 +157,12 @@ def verify(head: str | None, data: Path, tenant: str | None, as_json: bool) -> N
     Say whether the audit log is as it was written: no row altered, removed or put in between.
 
     Rows cut off at the end leave no trace inside. Note the head that is printed, somewhere else, and give it with
-    --head the next time.
+    --head the next time. Rows older than the tenant's audit_retention are removed from the beginning, which is whole.
 
     \b
     Examples:
       genkan logs verify
-      genkan logs verify --head 5f0c…
+      genkan logs verify --head 12345:5f0c…
     """
 
     async def look(reader: SqliteReader, _: Clock) -> Chained:
@@ -168,6 +177,7 @@ def verify(head: str | None, data: Path, tenant: str | None, as_json: bool) -> N
                     "whole": is_whole,
                     "rows": found.rows,
                     "rowsBefore": found.before,
+                    "removedUntil": found.removed,
                     "head": found.head,
                     "brokenAt": found.broken_at,
                     "knowsHead": found.knows_head,
@@ -178,6 +188,12 @@ def verify(head: str | None, data: Path, tenant: str | None, as_json: bool) -> N
         click.echo(f"Whole: {found.rows:,} rows are as they were written.")
         if found.before:
             click.echo(f"{found.before:,} older rows are of before there was a chain.")
+        if found.removed:
+            click.echo(
+                f"Those up to row {found.removed:,} were older than audit_retention, and were removed."
+            )
+        if head is not None and found.knows_head is None:
+            click.echo("The head that was noted was among them, so it says nothing any more.")
         click.echo(f"Head: {found.head}")
     if found.broken_at is not None:
         raise click.ClickException(

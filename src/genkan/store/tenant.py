@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from genkan.engine.messages import Detection, Directory, Document, Record, SignIn
@@ -32,14 +32,18 @@ from genkan.store.batch import Batches
 from genkan.store.chain import Chain, Chained
 from genkan.store.people import View
 from genkan.store.sealing import CannotOpen, SealBroken, Sealer
+from genkan.telemetry import log
 from genkan.tokens.keys import SigningKey
 
 T = TypeVar("T")
 
+TRIMMED_EVERY: Final = timedelta(days=1)
+"""How much too old the first audit row must be before any is removed: each removal is itself a row."""
+
 SWEPT_AT_ONCE: Final = 500
 """Rows deleted in one transaction, so that nobody waits long for a sweep."""
 
-OURS: Final = frozenset({"revision", "tenant", "seal"})
+OURS: Final = frozenset({"revision", "tenant", "seal", chain.ANCHOR})
 """Names in `meta` that are the store's own."""
 
 
@@ -252,7 +256,7 @@ class Store(Reader):
         """Make due, at the start of a process, what another has leased that is certainly gone."""
 
     async def sweep(self) -> int:
-        """Delete flows, counters, grants and messages that ended long enough ago (PII-06); return how many rows."""
+        """Delete what ended long enough ago, and what logs keep no longer (PII-06); return how many rows."""
         swept = 0
         for text in sql.SWEEPS:
             deleted = SWEPT_AT_ONCE
@@ -262,7 +266,20 @@ class Store(Reader):
         gone = self._now - people.KEPT_AFTER_DELETION
         while purged := await self._work(people.purge, gone, SWEPT_AT_ONCE):
             swept += purged
-        return swept
+        return swept + await self._trim()
+
+    async def _trim(self) -> int:
+        """Remove what the audit log keeps no longer; return how many rows."""
+        oldest = await self._read(lambda execute: execute(chain.OLDEST, ()).fetchone())
+        until = self._now - self.directory().tenant.audit_retention
+        if oldest is None or oldest[0] >= sql.to_milliseconds(until - TRIMMED_EVERY):
+            return 0
+        removed = 0
+        while (trimmed := await self._work(self._trim_some, until)) is not None:
+            removed += trimmed.rows
+            if trimmed.broken_at is not None:
+                log.error("audit.broken", extra={"row": trimmed.broken_at})
+        return removed
 
     # Administration. -------------------------------------------------------------------------------------------------
 
@@ -311,6 +328,7 @@ class Store(Reader):
         def wipe(execute: sql.Execute) -> None:
             for text in sql.WIPES:
                 execute(text, ())
+            chain.forget(execute)
             documents.touch(execute)
             if seed is not None:
                 documents.replace(execute, seed, self._tenant)
@@ -370,6 +388,13 @@ class Store(Reader):
             execute(sql.INSERT_AUDIT.text, self._chain.linked(sql.audit_row(record, self._now)))
 
         return audit
+
+    def _trim_some(self, execute: sql.Execute, until: datetime) -> chain.Trimmed | None:
+        """Remove some audit rows. That they were is a row, too, which says whether they were as they were written."""
+        trimmed = chain.trim(execute, self._chain_key, sql.to_milliseconds(until), SWEPT_AT_ONCE)
+        if trimmed is not None:
+            self._auditing(execute)(Record(action="audit:trimmed", detail=trimmed._asdict()))
+        return trimmed
 
     def _sweep(self, execute: sql.Execute, text: str) -> int:
         return execute(text, (sql.to_milliseconds(self._now), SWEPT_AT_ONCE)).rowcount

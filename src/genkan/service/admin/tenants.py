@@ -46,6 +46,7 @@ SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "refresh_lifetime": (_HOUR, 365 * _DAY),
     "refresh_lifetime_single_page": (_HOUR, _DAY),
     "log_retention": (_DAY, 3650 * _DAY),
+    "audit_retention": (30 * _DAY, 36_500 * _DAY),
     "foreign_hashes": (),
 }
 """What may be set: the words it may be, the least and the greatest; None for yes and no; empty: it may be emptied."""
