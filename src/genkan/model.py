@@ -596,6 +596,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """What people may have beside the usual properties; each is called `extension_…`."""
     admin_requests: int = 3000
     """Requests of one administration client in ten seconds; 0 switches the limit off."""
+    strict_external_tenant: bool = False
+    """Policies may name no authentication strength and no context, as in Entra's external tenants (V21)."""
     lenient_queries: bool = False
     """The administration API takes advanced queries without the parameters that Graph wants with them (3.4)."""
     code_length: int = 8

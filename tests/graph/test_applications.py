@@ -305,7 +305,7 @@ async def test_what_is_no_assertion_of_this_client_for_this_endpoint_now(office:
         certified.assertion(office, client, nbf=later),
         certified.assertion(office, client, exp="soon"),
         jwt.encode({"iss": client, "sub": client}, "secret" * 8, algorithm="HS256"),
-        jwt.encode({"iss": client, "sub": client}, None, algorithm="none"),
+        jwt.encode({"iss": client, "sub": client}, "", algorithm="none"),
         certified.assertion(office, client)[:-8] + "AAAAAAAA",
     ):
         assert by_assertion(office, client, bad) == (401, [700027]), bad

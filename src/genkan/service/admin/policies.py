@@ -180,6 +180,7 @@ def _judged(view: View, document: object, beside: Policy | None) -> Policy | Ref
             contexts=known("contexts", directory.contexts),
             policies=len(directory.policies) - (beside is not None),
             security_defaults=directory.tenant.security_defaults,
+            strict_external_tenant=directory.tenant.strict_external_tenant,
         ),
     )
     return _numbered(found) if isinstance(found, validate.Refusal) else found

@@ -47,6 +47,9 @@ SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "refresh_lifetime_single_page": (_HOUR, _DAY),
     "log_retention": (_DAY, 3650 * _DAY),
     "audit_retention": (30 * _DAY, 36_500 * _DAY),
+    "admin_requests": (0, 1_000_000),
+    "lenient_queries": None,
+    "strict_external_tenant": None,
     "foreign_hashes": (),
 }
 """What may be set: the words it may be, the least and the greatest; None for yes and no; empty: it may be emptied."""
