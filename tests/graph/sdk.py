@@ -39,6 +39,9 @@ STRONGER = "nine dry umbrellas 52"
 class Office(Server):
     """A process with https, and the ways in for an administrator."""
 
+    version = "v1.0"
+    """Of the administration API, where a test names none."""
+
     @property
     def ca_file(self) -> str:
         return str(self.told["ca_file"])
@@ -79,7 +82,7 @@ class Office(Server):
         self,
         credential: Any = None,
         *,
-        version: str = "v1.0",
+        version: str = "",
         base_url: str = "",
         scopes: list[str] | None = None,
     ) -> GraphServiceClient:
@@ -93,7 +96,7 @@ class Office(Server):
         client = GraphClientFactory.create_with_default_middleware(options=options, client=bare)
         self.opened.append(client)
         adapter = GraphRequestAdapter(provider, client=client)
-        adapter.base_url = base_url or f"{self.base}/{version}"
+        adapter.base_url = base_url or f"{self.base}/{version or self.version}"
         return GraphServiceClient(request_adapter=adapter)
 
     def token_call(self, **form: str) -> httpx2.Response:
@@ -120,7 +123,7 @@ class Office(Server):
             self.__dict__["_token"] = token
         sent = {"authorization": f"Bearer {token}"} if token else {}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        url = path if path.startswith("http") else f"{self.base}/v1.0{path}"
+        url = path if path.startswith("http") else f"{self.base}/{self.version}{path}"
         if isinstance(body, (bytes, str)):
             return self.http.request(
                 method, url, content=body, headers={"content-type": "application/json"} | sent

@@ -220,7 +220,7 @@ async def test_a_link_to_the_next_page_is_absolute_repeats_the_query_and_is_good
     path = "/users?$top=1&$select=id&$filter=displayName eq 'Paged'"
     answer = office.call("GET", path).json()
     link = answer["@odata.nextLink"]
-    assert link.startswith(f"{office.base}/v1.0/users?")
+    assert link.startswith(f"{office.base}/{office.version}/users?")
     again = office.call("GET", link).json()
     assert again["value"][0].keys() == {"id"}
     assert again["value"] != answer["value"]

@@ -352,13 +352,16 @@ class Api:
         if most == 0:
             return
         limit = Limit("administration requests", ((most, LIMIT_SPAN),))
-        spent = rate.spend(self._recent.get(client.id, ()), limit, now)
+        recent = self._recent.get(client.id, ())
+        spent = rate.spend(recent, limit, now)
         if spent is None:
+            passes = recent[-most] + LIMIT_SPAN // timedelta(milliseconds=1)
+            wait = max(1, -(-(passes - rate.milliseconds(now)) // 1000))
             raise Fault(
                 429,
                 "TooManyRequests",
                 "Too many requests; wait and try again.",
-                headers=(("retry-after", str(RETRY_SECONDS)),),
+                headers=(("retry-after", str(wait)),),
             )
         self._recent[client.id] = spent
 
@@ -393,7 +396,6 @@ class Api:
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 LIMIT_SPAN = timedelta(seconds=10)
 """In which `Tenant.admin_requests` are counted."""
-RETRY_SECONDS = 1
 
 GRAPH_HAS = frozenset(
     """
