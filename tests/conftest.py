@@ -9,8 +9,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse an empty `proves`, and keep the browser tests on one worker: two browsers starve each other."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """
+    Refuse an empty `proves`, and keep the browser tests on one worker: two browsers starve each other.
+
+    pytest-xdist 3.8 puts a group into an attribute that pytest 9.2 does not read any more: here it is put where it is.
+    """
     for item in items:
         for mark in item.iter_markers("proves"):
             if not mark.args or not all(isinstance(row, str) and row for row in mark.args):
@@ -19,3 +23,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 )
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))
+        group = item.get_closest_marker("xdist_group")
+        if group is not None and config.getoption("loadgroup", default=False):
+            item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")
