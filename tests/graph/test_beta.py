@@ -16,13 +16,13 @@ Proof = Callable[[Office], Awaitable[None]]
 
 SUITE: tuple[Proof, ...] = tuple(
     proof
-    for module in (test_users, test_applications, test_policies)
+    for module in (test_applications, test_users, test_policies)
     for name, proof in vars(module).items()
     if name.startswith("test_")
     and inspect.iscoroutinefunction(proof)
     and list(inspect.signature(proof).parameters) == ["office"]
 )
-"""Every test by the SDK that takes nothing but the process."""
+"""Every test by the SDK that takes nothing but the process; those first that rely on its clock being the machine's."""
 
 
 @pytest.fixture(scope="module")
