@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 
 from genkan.model import Identifier
 
@@ -191,15 +192,35 @@ def calling_code_of(number: str) -> str:
     return digits[:2] if digits[:2] in _TWO_DIGITS else digits
 
 
-def region_open(identifier: Identifier) -> bool:
+def region_open(identifier: Identifier, opened: Collection[str] = (), closed: Collection[str] = ()) -> bool:
     """
-    Say whether codes go to this number's region before any administrator has opened or closed one.
+    Say whether codes go to this number's region: those that are open by themselves, with what was opened and closed.
 
-    Shapes:   a number made by `phone`, so its code is an assigned one; for anything else False.
+    Shapes:   a number made by `phone`, so its code is an assigned one; for anything else False. Of the prefixes of a
+              number that are listed anywhere the longest decides, so `1876` may be open where `1` is closed; what is
+              both opened and closed is closed.
     Source:   conditional-access 13.1; MSG-06.
     """
     code = calling_code(identifier)
-    return bool(code) and code not in _CLOSED and identifier.key[1:5] not in _CLOSED
+    if not code:
+        return False
+    for prefix in (identifier.key[1:5], code):
+        if prefix in closed:
+            return False
+        if prefix in opened:
+            return True
+        if prefix in _CLOSED:
+            return False
+    return True
+
+
+def is_region(text: str) -> bool:
+    """Whether this names a region that can be opened or closed: a calling code, or a part of a shared one."""
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        return False
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE  # slow to load, and only administrators need it
+
+    return text in _CLOSED or int(text) in COUNTRY_CODE_TO_REGION_CODE
 
 
 def base(identifier: Identifier) -> str:

@@ -498,6 +498,10 @@ class Client(Struct, frozen=True, kw_only=True):
     """The domain that alone may fill in a code from a text message, as `shop.example.com` (OTP-18)."""
     android_hash: str = ""
     """The hash of 11 characters by which Android hands a text message to the app (OTP-18)."""
+    regions_opened: tuple[str, ...] = ()
+    """Calling codes that its codes go to although they are closed by default, as `("222",)` (MSG-06)."""
+    regions_closed: tuple[str, ...] = ()
+    """Calling codes that its codes do not go to, as `("44",)`."""
     optional_claims: tuple[OptionalClaim, ...] = ()
     """What its ID tokens say beside the usual."""
     app_roles: tuple[str, ...] = ()
@@ -582,6 +586,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """How long the sign-in log is kept, and what was found risky."""
     audit_retention: timedelta = timedelta(days=730)
     """How long the audit log is kept: the steps of flows, and what administrators changed."""
+    tell_new_places: bool = True
+    """Tell people when somebody signed in to their account from a network that nobody did before."""
     assess_risk: bool = False
     """Judge how risky each sign-in looks; while off its level is `hidden`, and no policy on risk applies (10)."""
     wrong_guesses_per_network: int = 100
@@ -608,6 +614,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """Wrong proofs in one phase before the flow is over (OTP-05)."""
     sms_per_calling_code: int = 100
     """Text messages to one calling code in an hour; 0 switches the limit off (conditional-access 13.2)."""
+    sms_per_calling_code_daily: int = 1_000
+    """The same in a day; 0 switches the limit off (MSG-07)."""
     sms_daily_budget: int = 2_000
     """What text messages may cost in a day (UTC), in the unit of `sms_prices`; 0: as much as they do (MSG-09)."""
     sms_monthly_budget: int = 20_000

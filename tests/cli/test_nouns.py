@@ -72,6 +72,22 @@ def test_an_application_is_created_shown_changed_and_deleted(genkan: Command) ->
     assert "There is no application Shop" in genkan("app", "show", "Shop").no()
 
 
+@pytest.mark.proves("MSG-06")
+def test_an_application_opens_and_closes_regions_for_its_text_messages(genkan: Command) -> None:
+    genkan(
+        "app", "create", "Shop", "--public", "--native", "--open-region", "+84", "--close-region", "44"
+    ).ok()
+    (shown,) = genkan("app", "show", "Shop", "--json").lines()
+    assert shown["smsOptions"] == {"includeAdditionalRegions": [84], "excludeRegions": [44]}
+
+    genkan("app", "update", "Shop", "--close-region", "none").ok()
+    (shown,) = genkan("app", "show", "Shop", "--json").lines()
+    assert shown["smsOptions"] == {"includeAdditionalRegions": [84], "excludeRegions": []}
+    for wrong in ("999", "Vietnam", "0"):
+        assert "A region is a calling code" in genkan("app", "update", "Shop", "--open-region", wrong).no()
+    assert "not both" in genkan("app", "update", "Shop", "--close-region", "84").no()
+
+
 def test_a_secret_is_shown_once_and_taken_away_by_its_id(genkan: Command, folder: Path) -> None:
     genkan("app", "create", "Desk").ok()
     (made,) = genkan("app", "add-secret", "Desk", "--name", "first", "--days", "30", "--json").lines()

@@ -13,15 +13,25 @@ from genkan.engine.messages import PutSubject
 from genkan.engine.transaction import Change, Loaded, Needs
 from genkan.model import AccountRisk, Brand, Subject
 from tests.server import first_factor_by_code, new_address, new_number
-from tests.wire.journeys import PASSWORD, begun, challenged, proven
+from tests.wire.journeys import OPENID, PASSWORD, begun, challenged, first_factor_by_password, proven
 from tests.wire.policies import for_everybody
 from tests.wire.servers import World, in_process
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with in_process(tmp_path_factory.mktemp("owners") / "data") as opened:
+    folder = tmp_path_factory.mktemp("owners") / "data"
+    with in_process(folder, trusted_proxies="127.0.0.0/8") as opened:
         yield opened
+
+
+def signs_in(world: World, address: str, network: str) -> None:
+    """Tokens, by password, for somebody at this address."""
+    world.http.headers["x-forwarded-for"] = network
+    try:
+        first_factor_by_password(world, address, OPENID).ok()
+    finally:
+        del world.http.headers["x-forwarded-for"]
 
 
 def changed(world: World, address: str, **changes: object) -> None:
@@ -89,6 +99,63 @@ def test_a_refusal_that_has_nothing_to_do_with_danger_is_no_news(world: World) -
     )
     with world.changed(policy):
         refused(world, address)
+
+    assert subjects(world, address) == []
+
+
+HOME, AWAY, FURTHER = "198.51.100.7", "203.0.113.9", "192.0.2.44"
+NEW_DEVICE = "A new device signed in to your account"
+
+
+def test_the_owner_is_told_of_tokens_that_went_to_a_place_nobody_signed_in_from_before(world: World) -> None:
+    address, number = new_address(), new_number()
+    phone = identifiers.phone(number)
+    assert phone is not None
+    world.person(address, password=PASSWORD, seconds=(phone,))
+    signs_in(world, address, HOME)
+    signs_in(world, address, "198.51.100.200")
+    assert subjects(world, address) == [], "the first place of an account is no news, nor is its neighbour"
+
+    signs_in(world, address, AWAY)
+    world.arrived(address, "notice", 1)
+    world.arrived(number, "notice", 1)
+
+    notice = world.messages(address)[0]
+    assert notice["subject"] == NEW_DEVICE
+    assert "Change your password now and tell the people who run the service." in notice["text"]
+    assert "Was it not you? Change your password now." in world.messages(number)[0]["text"]
+    signs_in(world, address, AWAY)
+    assert len(subjects(world, address)) == 1, "and then the account knows it"
+
+    signs_in(world, address, FURTHER)
+    world.arrived(address, "notice", 2)
+    assert len(subjects(world, number)) == 1, "texts cost money: one a day"
+    world.advance(24 * 3600)
+    signs_in(world, address, "192.0.3.1")
+    world.arrived(number, "notice", 2)
+
+
+def test_a_sign_in_from_a_new_place_that_came_to_nothing_is_no_news(world: World) -> None:
+    address = new_address()
+    world.person(address, password=PASSWORD)
+    signs_in(world, address, HOME)
+    world.http.headers["x-forwarded-for"] = AWAY
+    try:
+        asked = first_factor_by_password(world, address, world.scope)
+        first_factor_by_password(world, address, OPENID, "not this one, no")
+    finally:
+        del world.http.headers["x-forwarded-for"]
+
+    assert asked.error[0] != ""
+    assert subjects(world, address) == []
+
+
+def test_a_tenant_may_leave_new_places_untold(world: World) -> None:
+    address = new_address()
+    world.person(address, password=PASSWORD)
+    with world.changed(tell_new_places=False):
+        signs_in(world, address, HOME)
+        signs_in(world, address, AWAY)
 
     assert subjects(world, address) == []
 

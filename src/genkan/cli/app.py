@@ -62,6 +62,18 @@ def _shape(command: Any) -> Any:
             click.option(
                 "--asks", multiple=True, help="A scope it may ask for, as api://orders/Orders.Read."
             ),
+            click.option(
+                "--open-region",
+                "opened",
+                multiple=True,
+                help="A calling code that its texts go to beside those that are open, as 84.",
+            ),
+            click.option(
+                "--close-region",
+                "closed",
+                multiple=True,
+                help="A calling code that they do not go to. none empties either list.",
+            ),
             click.option("--notes", default=None, help="Whatever is worth noting."),
         )
     ):
@@ -109,6 +121,8 @@ def show(app: str, data: Path, tenant: str | None, as_json: bool) -> None:
             "Sign-up": "yes" if directory.user_flow(client).sign_up else "no",
             "Origins": client.origins,
             "May ask for": client.scopes,
+            "Texts also go to": client.regions_opened,
+            "Texts do not go to": client.regions_closed,
             "Permissions": client.app_roles,
             "Secrets": [_credential(s.name, s.expires_at, s.id, s.hint) for s in client.secrets],
             "Certificates": [_credential(c.name, c.expires_at, c.id) for c in client.certificates],
@@ -296,6 +310,8 @@ def _change(
     api: str | None,
     offers: tuple[str, ...],
     asks: tuple[str, ...],
+    opened: tuple[str, ...],
+    closed: tuple[str, ...],
     notes: str | None,
 ) -> ApplicationChange:
     from msgspec import UNSET
@@ -311,8 +327,19 @@ def _change(
         uris=UNSET if api is None else (api,) if api else (),
         scopes=offers or UNSET,
         wants=_wants(directory, asks) if asks else UNSET,
+        regions_opened=_regions(opened),
+        regions_closed=_regions(closed),
         notes=UNSET if notes is None else notes,
     )
+
+
+def _regions(codes: tuple[str, ...]) -> Any:
+    """Calling codes, with or without the plus; `none` empties the list."""
+    from msgspec import UNSET
+
+    if not codes:
+        return UNSET
+    return () if codes == ("none",) else tuple(code.strip().removeprefix("+") for code in codes)
 
 
 def _wants(directory: Directory, asks: tuple[str, ...]) -> str:
@@ -365,6 +392,12 @@ def _as_graph(app: Application) -> dict[str, Any]:
         "offers": resource.scopes if resource else (),
         "asks": client.scopes if client else (),
         "permissions": client.app_roles if client else (),
+        "smsOptions": {
+            "includeAdditionalRegions": [int(code) for code in client.regions_opened],
+            "excludeRegions": [int(code) for code in client.regions_closed],
+        }
+        if client
+        else None,
         "passwordCredentials": [
             {"keyId": s.id, "displayName": s.name, "hint": s.hint, "endDateTime": s.expires_at}
             for s in (client.secrets if client else ())

@@ -77,9 +77,21 @@ from genkan.engine.plan import NOTHING_DEMANDED, enrolments, judge, may_enrol, p
 from genkan.engine.renew import renew
 from genkan.factors import otp
 from genkan.factors.interface import Right
-from genkan.model import Attempt, Authenticator, Challenge, Client, Evidence, Kind, Purpose, Reason, RiskLevel
+from genkan.model import (
+    Attempt,
+    Authenticator,
+    Challenge,
+    Channel,
+    Client,
+    Evidence,
+    Kind,
+    Purpose,
+    Reason,
+    RiskLevel,
+)
 from genkan.policy.model import Decision
 from genkan.risk import rate
+from genkan.risk.footprint import knows_network
 from genkan.tokens import grants
 from genkan.tokens.claims import assurance
 
@@ -506,8 +518,31 @@ def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
         token_id=facts.entropy.guid("token"),
     )
     settled = suspicion.settled(flow, decision, facts)
+    told = _tell_of_new_place(client, facts)
     flow = replace(flow, stage=Closed(outcome="issued"))
-    return steps.kept(flow, event, facts, ready, PutGrant(grant), *settled, decision=decision)
+    return steps.kept(flow, event, facts, ready, PutGrant(grant), *settled, *told, decision=decision)
+
+
+def _tell_of_new_place(client: Client, facts: Facts) -> list[Effect]:
+    """
+    Tell the owner of tokens that went to a network from which nobody has signed in to this account before.
+
+    Its mailboxes always; its numbers once a day, since those who travel change networks and each text costs money.
+    """
+    subject, seen = facts.subject, budgets.sighting(facts.signals)
+    if subject is None or not facts.directory.tenant.tell_new_places:
+        return []
+    if not seen.network or not facts.footprint.networks:
+        return []  # Nothing is known of the request, or nothing yet of the account.
+    if knows_network(facts.footprint, seen, facts.now):
+        return []
+    notices = steps.notices(subject, facts, client, "new_device")
+    bucket = rate.new_places_told(subject.id)
+    history = rate.spend(facts.histories[bucket], rate.NEW_PLACES_TOLD, facts.now)
+    if history is None:
+        return [n for n in notices if n.message.channel is Channel.EMAIL]
+    count = Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, rate.NEW_PLACES_TOLD))
+    return [count, *notices]
 
 
 def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:

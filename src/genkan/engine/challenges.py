@@ -34,6 +34,7 @@ from genkan.engine.messages import (
     NeedClearance,
     NeedProof,
     Prove,
+    Resume,
     SetPassword,
     Signals,
     Step,
@@ -56,8 +57,8 @@ from genkan.model import (
 from genkan.risk import rate
 from genkan.risk.rate import Lane
 
-SMS_RESEND_AFTER = timedelta(seconds=30)
-"""Between two texts of one step (conditional-access 13.2)."""
+FIRST_RESEND_AFTER, LONGEST_RESEND_AFTER = timedelta(seconds=30), timedelta(minutes=32)
+"""Between two texts of one step: half a minute, then a minute, doubled each time (MSG-10, conditional-access 13.2)."""
 
 
 def limits(
@@ -98,6 +99,8 @@ def limits(
                     yield from _buckets(target, flow, part, signals, tenant)
         case Look(), AwaitingResume() if flow.purpose is Purpose.RESET_PASSWORD:
             yield rate.polls(flow.id.hex())
+        case Resume(), _ if flow.subject is not None:
+            yield rate.new_places_told(flow.subject)
         case Enrol(target=Identifier() as target), _:
             yield from _buckets(target, flow, "enrol", signals, tenant)
         case _:
@@ -140,8 +143,8 @@ def _send_limits(
         ]
         if tenant.sms_per_prefix:
             spent.append((rate.sms_prefix_limit(tenant.sms_per_prefix), rate.sms_to_prefix(target)))
-        if tenant.sms_per_calling_code:
-            spent.append((rate.sms_code_limit(tenant.sms_per_calling_code), rate.sms_to_code(target)))
+        if (codes := telephony.limit_of_code(tenant)) is not None:
+            spent.append((codes, rate.sms_to_code(target)))
         if signals.address:
             network = rate.network(signals.address)
             spent.append((rate.SMS_FROM_ADDRESS, rate.sms_from_address(signals.address)))
@@ -171,13 +174,11 @@ def send(
     nobody's, and a newcomer whose address has an account is told so by mail alone (ENUM-02, ENUM-03).
     """
     by_sms = kind is Kind.SMS_OTP
-    if by_sms and not identifiers.region_open(target):
+    if by_sms and not is_region_open(target, client):
         return steps.no(flow, event, facts, Reason.REGION_CLOSED)
     exhausted = Reason.TELEPHONY_LIMIT if by_sms else Reason.TOO_MANY_SENDS
-    if by_sms and flow.last_sms_at is not None and facts.now < flow.last_sms_at + SMS_RESEND_AFTER:
-        return steps.no(
-            flow, event, facts, exhausted, "Wait half a minute before asking for another text message."
-        )
+    if by_sms and flow.last_sms_at is not None and facts.now < flow.last_sms_at + wait_for_text(flow):
+        return steps.no(flow, event, facts, exhausted, "Wait a while before asking for another text message.")
     counts: list[Effect] = []
     is_tried = False
     lane = budgets.lane(flow, facts)
@@ -241,12 +242,32 @@ def send(
             expires_at=challenge.expires_at,
         )
         effects.append(Deliver(message))
-    flow = replace(flow, sends=flow.sends + 1, last_sms_at=facts.now if by_sms else flow.last_sms_at)
+    flow = replace(flow, sends=flow.sends + 1)
+    if by_sms:
+        flow = replace(flow, texts=flow.texts + 1, last_sms_at=facts.now)
     shown = label(flow, part, target)
     reply = NeedProof(kind=kind, hint=shown, length=challenge.length, enrolling=part == "enrol")
     return steps.go(
         flow, event, facts, AwaitingProof(part=part, challenge=challenge), reply, *effects, sent=kind
     )
+
+
+def wait_for_text(flow: Flow) -> timedelta:
+    """
+    How long after the last text of this step the next may follow.
+
+    Each wait but the first is up to a quarter longer, by the flow and the count, so that many who were sent a text at
+    the same moment do not all come back at another one.
+    """
+    doubled = FIRST_RESEND_AFTER * (1 << min(max(0, flow.texts - 1), 16))
+    span = min(doubled, LONGEST_RESEND_AFTER)
+    spread = rate.digest16(flow.id, str(flow.texts))[0] if flow.texts > 1 else 0
+    return span + span * spread / 1024
+
+
+def is_region_open(target: Identifier, client: Client) -> bool:
+    """Whether texts go to this number's region, for this app (MSG-06, conditional-access 13.1)."""
+    return identifiers.region_open(target, client.regions_opened, client.regions_closed)
 
 
 def _lines_for_apps(client: Client) -> dict[str, str]:

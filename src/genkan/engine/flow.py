@@ -125,6 +125,8 @@ class Flow(Struct, frozen=True, kw_only=True):
     """Tries spent on passwords that are being compared right now."""
     sends: int = 0
     """Codes sent in this phase."""
+    texts: int = 0
+    """Those of them by text message: each makes the next one wait longer (MSG-10)."""
     last_sms_at: datetime | None = None
     risk: Risk | None = None
     """The most risky it has looked at any proof: who begins it elsewhere does not shed that by coming home."""

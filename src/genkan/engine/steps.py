@@ -104,6 +104,7 @@ def proven(flow: Flow, evidence: Evidence) -> Flow:
         failures=0,
         pending=0,
         sends=0,
+        texts=0,
         last_sms_at=None,
     )
 

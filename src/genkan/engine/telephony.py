@@ -13,7 +13,7 @@ from datetime import timedelta
 from genkan import identifiers
 from genkan.engine.flow import Flow
 from genkan.engine.messages import Cleared, Count, Effect, Facts, Record
-from genkan.model import Challenge, Identifier, Reason
+from genkan.model import Challenge, Identifier, Reason, Tenant
 from genkan.risk import pumping, rate
 
 BUDGET = "sms/budget"
@@ -25,6 +25,7 @@ _MONTH = timedelta(days=32)
 def buckets(target: Identifier) -> Iterator[str]:
     """The histories that one more text message to this number is judged by."""
     yield BUDGET
+    yield rate.sms_code_told(target)
     for route in routes(target):
         yield from (rate.sms_sent(route), rate.sms_used(route), rate.sms_closed(route))
 
@@ -38,6 +39,11 @@ def used_buckets(challenge: Challenge) -> Iterator[str]:
 def routes(target: Identifier) -> tuple[str, str]:
     """The routes of a number: its calling code, and the numbers around it."""
     return identifiers.calling_code(target), target.key[:-4]
+
+
+def limit_of_code(tenant: Tenant) -> rate.Limit | None:
+    """What one calling code may have."""
+    return rate.sms_code_limit(tenant.sms_per_calling_code, tenant.sms_per_calling_code_daily)
 
 
 def spend(flow: Flow, target: Identifier, facts: Facts) -> tuple[Reason | None, list[Effect]]:
@@ -60,6 +66,7 @@ def spend(flow: Flow, target: Identifier, facts: Facts) -> tuple[Reason | None, 
                 history = pumping.noted(sent, facts.now, facts.now)
                 keep = facts.now + pumping.WINDOW
                 effects.append(Count(bucket=rate.sms_sent(route), history=history, keep_until=keep))
+    effects += _half_of_code(flow, target, facts)
     price = tenant.sms_prices.get(identifiers.calling_code(target), 1)
     caps = (tenant.sms_daily_budget, tenant.sms_monthly_budget)
     before = facts.histories[BUDGET]
@@ -78,6 +85,25 @@ def cleared(target: Identifier, facts: Facts) -> Cleared | None:
         return Cleared(number=target.key, answer="allow")
     said = facts.cleared
     return said if said is not None and said.number == target.key else None
+
+
+def _half_of_code(flow: Flow, target: Identifier, facts: Facts) -> list[Effect]:
+    """Tell an operator, once an hour, that a calling code has used up half of what it may have (13.2)."""
+    limit = limit_of_code(facts.directory.tenant)
+    if limit is None:
+        return []
+    after = rate.spend(facts.histories[rate.sms_to_code(target)], limit, facts.now)
+    if after is None or not rate.is_half_full(after, limit, facts.now):
+        return []
+    told = rate.sms_code_told(target)
+    history = rate.spend(facts.histories[told], rate.SMS_CODE_TOLD, facts.now)
+    if history is None:
+        return []
+    code = identifiers.calling_code(target)
+    return [
+        Count(bucket=told, history=history, keep_until=rate.keep_until(history, rate.SMS_CODE_TOLD)),
+        _alarm("sms:code_half_spent", flow, calling_code=code, sent=len(after)),
+    ]
 
 
 def used(challenge: Challenge, facts: Facts) -> list[Count]:
@@ -100,5 +126,5 @@ def _alarm(action: str, flow: Flow, **detail: str | int) -> Record:
     return Record(action=action, client=flow.client, correlation_id=flow.correlation_id, detail=detail)
 
 
-ALARMS = frozenset({"sms:closed", "sms:budget_low", "sms:budget_spent"})
+ALARMS = frozenset({"sms:closed", "sms:code_half_spent", "sms:budget_low", "sms:budget_spent"})
 """Actions of audit rows that an operator must see."""

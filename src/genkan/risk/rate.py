@@ -234,6 +234,9 @@ REFUSALS_TOLD = Limit("refused sign-ins that an owner is told of", ((1, _HOUR), 
 """Notices of attempts that were refused as dangerous, per subject: a thief shall not flood the owner. Bucket:
 `refusals_told`."""
 
+NEW_PLACES_TOLD = Limit("texts about sign-ins from new places", ((1, _DAY),))
+"""By text message; mailboxes are told of each. Bucket: `new_places_told`."""
+
 SMS_TO_NUMBER = Limit("SMS to a number", ((3, 10 * _MINUTE), (5, _HOUR), (10, _DAY)))
 """Per number (MSG-07, conditional-access 13.2). Bucket: `sms_to_number`."""
 
@@ -267,9 +270,14 @@ def sms_prefix_limit(count: int) -> Limit:
 
 
 @cache
-def sms_code_limit(count: int) -> Limit:
-    """Per calling code of a tenant (conditional-access 13.2). Bucket: `sms_to_code`."""
-    return Limit("SMS to a calling code", ((count, _HOUR),))
+def sms_code_limit(per_hour: int, per_day: int) -> Limit | None:
+    """Per calling code of a tenant (MSG-07, conditional-access 13.2); 0 switches either off. Bucket: `sms_to_code`."""
+    windows = tuple((count, span) for count, span in ((per_hour, _HOUR), (per_day, _DAY)) if count)
+    return Limit("SMS to a calling code", windows) if windows else None
+
+
+SMS_CODE_TOLD = Limit("alarms of a calling code", ((1, _HOUR),))
+"""How often an operator is told that a calling code has used up half of a limit. Bucket: `sms_code_told`."""
 
 
 def wrong_codes(code_length: int) -> Limit:
@@ -406,6 +414,11 @@ def refusals_told(subject: str) -> str:
     return f"told/refused/{_hidden(subject)}"
 
 
+def new_places_told(subject: str) -> str:
+    """Text messages to a person about sign-ins from new places."""
+    return f"told/place/{_hidden(subject)}"
+
+
 def client_guesses(client: str, network: str) -> str:
     """Wrong secrets of a confidential client from a client network."""
     return f"client/{_hidden(f'{client}/{network}')}"
@@ -429,6 +442,11 @@ def sms_to_prefix(number: Identifier) -> str:
 def sms_to_code(number: Identifier) -> str:
     """SMS to a number's calling code."""
     return f"sms/code/{calling_code(number)}"
+
+
+def sms_code_told(number: Identifier) -> str:
+    """Alarms of a number's calling code."""
+    return f"sms/told/{calling_code(number)}"
 
 
 def sms_sent(route: str) -> str:

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from genkan import identifiers
 from genkan.engine.messages import Directory, Effect, PutDocument, RemoveDocument
 from genkan.model import (
     AppRole,
@@ -151,6 +152,10 @@ class ApplicationChange(Struct, frozen=True, kw_only=True):
     notes: str | UnsetType = UNSET
     tags: tuple[str, ...] | UnsetType = UNSET
     certificates: tuple[ClientCertificate, ...] | UnsetType = UNSET
+    regions_opened: tuple[str, ...] | UnsetType = UNSET
+    """Calling codes that its text messages go to although they are closed by default."""
+    regions_closed: tuple[str, ...] | UnsetType = UNSET
+    """Calling codes that they do not go to."""
     id_token_claims: tuple[OptionalClaim, ...] | UnsetType = UNSET
     """What its ID tokens say beside the usual (`optionalClaims.idToken`)."""
     access_token_claims: tuple[OptionalClaim, ...] | UnsetType = UNSET
@@ -458,6 +463,14 @@ def _changed(found: Application, change: ApplicationChange, directory: Directory
         if isinstance(resolved, Refusal):
             return resolved
         given["scopes"] = resolved
+    for name in ("regions_opened", "regions_closed"):
+        regions = getattr(change, name)
+        if not isinstance(regions, UnsetType):
+            given[name] = tuple(dict.fromkeys(regions))
+    opened = given.get("regions_opened", client.regions_opened)
+    closed = given.get("regions_closed", client.regions_closed)
+    if not all(map(identifiers.is_region, (*opened, *closed))) or set(opened) & set(closed):
+        return invalid("A region is a calling code, as 44, and is opened or closed, not both.", "smsOptions")
     if not isinstance(change.id_token_claims, UnsetType):
         given["optional_claims"] = change.id_token_claims
     if not isinstance(change.certificates, UnsetType):
