@@ -25,7 +25,8 @@ from genkan import __version__, model
 from genkan.console import dev, pages, world
 from genkan.console.world import Delivery, Place
 from genkan.delivery.inbox import Inbox
-from genkan.engine import story
+from genkan.delivery.receipts import PATH, ReceiptEndpoint, address, wanted
+from genkan.engine import receipts, story
 from genkan.engine.messages import Directory
 from genkan.engine.transaction import Outgoing, Settled, SignInQuery
 from genkan.policy.model import Policy
@@ -37,6 +38,7 @@ from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer
 from genkan.service.leaks import LeakedPasswords
 from genkan.service.ports import Sender
+from genkan.service.receipts import Receipts
 from genkan.service.risk_source import HttpRiskSource
 from genkan.service.telephony_risk import HttpTelephonyRisk
 from genkan.service.worker import Worker
@@ -159,7 +161,9 @@ class TenantRuntime:
         surroundings: Surroundings | None = None,
     ) -> None:
         around = surroundings or Surroundings()
+        self.id = tenant_id
         self.store = store
+        self.receipts = Receipts(store, keys.of(KeyPurpose.RECEIPTS, tenant_id))
         self._clock = clock
         self._ring = KeyRing()
         self.worker: Worker | None = None
@@ -548,7 +552,9 @@ class Seed(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-RESERVED = frozenset({"api", "admin", "beta", "v1.0", "healthz", "readyz", "metrics", "static", "dev"})
+RESERVED = frozenset(
+    {"api", "admin", "beta", "v1.0", "healthz", "readyz", "metrics", "static", "dev", "delivery"}
+)
 """Names that no tenant may have here."""
 
 
@@ -585,7 +591,7 @@ class Production:
             names |= dict.fromkeys((tenant.name, tenant.id, *tenant.aliases), runtime.edge)
         self.app = App(
             tenants=names,
-            pages={},
+            pages=self._receipt_pages(),
             static=lambda *_: None,
             clock=self._clock.now,
             development=False,
@@ -627,7 +633,26 @@ class Production:
     def _way_out(self, runtime: TenantRuntime) -> Sender:
         from genkan.delivery.dispatch import Dispatch
 
-        return Dispatch(self._providers, lambda: runtime.store.directory().tenant.brand, self._clock.now)
+        def receipt(message: model.Message, provider: str) -> str:
+            text = receipts.reference(message, self._clock.now(), runtime.receipts.key)
+            return address(self._settings.url.rstrip("/"), provider, runtime.id, text) if text else ""
+
+        brand = lambda: runtime.store.directory().tenant.brand  # noqa: E731
+        return Dispatch(self._providers, brand, self._clock.now, receipt)
+
+    def _receipt_pages(self) -> dict[tuple[str, str], Page]:
+        """The endpoints to which providers report, for those whose reports can be verified."""
+        by_id = {runtime.id: runtime.receipts for runtime in self._tenants}
+
+        async def note(tenant: str, reference: str, message: str, receipt: receipts.Receipt) -> bool:
+            found = by_id.get(tenant)
+            return found is not None and await found.note(reference, message, receipt)
+
+        url = self._settings.url.rstrip("/")
+        return {
+            ("POST", f"{PATH}{name}"): ReceiptEndpoint(name, provider, url, note)
+            for name, provider in wanted(self._settings).items()
+        }
 
     async def _stop(self) -> None:
         for runtime in self._tenants:

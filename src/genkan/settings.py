@@ -91,6 +91,8 @@ class Twilio(
     """Secret. The auth token of the account, or the secret of the API key."""
     sender: str
     """A number in E.164, a sender name, or a messaging service (`MG…`)."""
+    receipt_secret: Secret | None = None
+    """Secret. The auth token of the account, by which delivery receipts are verified; without it none are asked for."""
     url: str = "https://api.twilio.com"
     """Where the API is."""
 
@@ -108,6 +110,11 @@ class Vonage(
     """Secret. The API secret."""
     sender: str
     """A number or a sender name."""
+    receipt_secret: Secret | None = None
+    """
+    Secret. The signature secret of the account, by which delivery receipts are verified; without it none are asked
+    for.
+    """
     url: str = "https://rest.nexmo.com"
     """Where the API is."""
 
@@ -160,7 +167,7 @@ class HttpSms(
 
 AnySms = Twilio | Vonage | Sns | HttpSms
 
-SECRETS: Final = frozenset({"password", "secret", "session_token", "authorization"})
+SECRETS: Final = frozenset({"password", "secret", "session_token", "authorization", "receipt_secret"})
 """Fields that are never written into the settings file."""
 
 

@@ -51,7 +51,7 @@ from tests.wire.servers import World, in_process
 MEMORY = Path("/dev/shm")
 """Where the system has such a folder: whether things last is not what is asked here."""
 
-BETWEEN_TEXTS = 31
+BETWEEN_TEXTS, BETWEEN_LATER_TEXTS = 31, 76
 """Seconds after which another text message may be asked for (conditional-access 13.2)."""
 
 CHORES = frozenset({"audit", "outbox"})

@@ -62,7 +62,7 @@ from tests.attacks.journeys import (
     token_set,
     with_phone,
 )
-from tests.attacks.lab import BETWEEN_TEXTS, CELLS, LEGAL, PLACES, Cell, Lab, Place
+from tests.attacks.lab import BETWEEN_LATER_TEXTS, BETWEEN_TEXTS, CELLS, LEGAL, PLACES, Cell, Lab, Place
 from tests.attacks.target import Target, new_number, sending
 from tests.server import Reply, new_address
 from tests.service.offices import OPERATOR
@@ -693,7 +693,7 @@ def test_changing_the_number_to_register_and_going_back_leaves_no_code_but_the_n
     lab.advance(BETWEEN_TEXTS)
     token, tried = enrolling(lab, who, token, other)
     assert registered(lab, who, token, left).error == WRONG_CODE
-    lab.advance(BETWEEN_TEXTS)
+    lab.advance(BETWEEN_LATER_TEXTS)
     token, newest = enrolling(lab, who, token, one)
 
     assert registered(lab, who, token, left).error == WRONG_CODE

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import os
 import re
 import signal
@@ -10,13 +12,22 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import httpx2
 import pytest
 import trustme
+from click.testing import CliRunner
 
 from genkan import bootstrap
+from genkan.cli import main
+from genkan.engine.messages import Deliver
+from genkan.engine.transaction import Change, Needs
+from genkan.model import Channel, Message, Secret
+from genkan.settings import Settings, Smtp
+from tests.delivery.apis import Request, Server, serving, twilio, twilio_settings
 from tests.delivery.relays import PASSWORD, USER, Relay, a_relay, a_script
 from tests.delivery.sockets import free_port
 
@@ -207,6 +218,74 @@ async def test_requests_are_answered_at_once_while_the_relay_says_nothing(tmp_pa
                 assert answer.elapsed.total_seconds() < 2
         process.kill()
         await process.communicate()
+
+
+@pytest.mark.proves("MSG-14")
+async def test_a_provider_reports_what_became_of_a_text_and_the_figures_say_it(tmp_path: Path) -> None:
+    """From the outbox to the provider, from its signed report to `genkan logs messages`; a GET changes nothing."""
+    (tmp_path / "shop.toml").write_text(SEED)
+    async with serving(twilio) as api:
+        served = Settings(
+            data=tmp_path / "data",
+            seed=tmp_path / "shop.toml",
+            url="https://login.example.com",
+            trusted_proxies="127.0.0.1",
+            hashing_workers=1,
+            email={"relay": Smtp(host="localhost", sender="no-reply@example.com")},
+            sms={"twilio": twilio_settings(api, receipt_secret=Secret("auth token"))},
+        )
+        production = bootstrap.Production(served)
+        await production._start()
+        try:
+            (tenant,) = production._tenants
+            now = production._clock.now()
+            message = Message(
+                id=str(uuid4()),
+                channel=Channel.SMS,
+                to="+447812345678",
+                purpose="mfa",
+                code=Secret("12345678"),
+                correlation_id=str(uuid4()),
+                created_at=now,
+                expires_at=now + timedelta(minutes=5),
+            )
+            await tenant.store.run(Needs(), lambda _: (Change(effects=(Deliver(message),)), None))
+            tenant.wake()
+            url = (await asked_of(api)).form["StatusCallback"]
+            form = {"MessageSid": "SM1", "MessageStatus": "delivered"}
+            signed = url + "".join(f"{name}{form[name]}" for name in sorted(form))
+            digest = base64.b64encode(hmac.digest(b"auth token", signed.encode(), "sha1")).decode()
+            transport = httpx2.ASGITransport(app=production.app)
+            async with httpx2.AsyncClient(transport=transport) as http:
+                looked = [(await http.request(method, url)).status_code for method in ("GET", "HEAD")]
+                forged = await http.post(url, data=form, headers={"x-twilio-signature": "forged"})
+                before = [row.record.action for row in await tenant.store.trail()]
+                told = await http.post(url, data=form, headers={"x-twilio-signature": digest})
+            after = [row.record for row in await tenant.store.trail()]
+        finally:
+            await production._stop()
+
+    assert url.startswith("https://login.example.com/delivery/receipts/twilio?tenant=")
+    assert (looked, forged.status_code, told.status_code) == ([405, 405], 403, 204)
+    assert before == ["message:sent"]
+    assert [(r.action, r.correlation_id) for r in after] == [
+        ("message:sent", message.correlation_id),
+        ("message:delivered", message.correlation_id),
+    ]
+    listed = await asyncio.to_thread(
+        CliRunner().invoke, main, ["logs", "messages", "--data", str(tmp_path / "data")]
+    )
+    assert re.search(r"sms +twilio +\+44 +1 +1 +0 +0 \(0 %\) +0 +0 +0", listed.output), listed.output
+
+
+async def asked_of(api: Server) -> Request:
+    """What the provider was asked first."""
+    for _ in range(500):
+        if api.requests:
+            await asyncio.sleep(0.05)  # and has been settled
+            return api.requests[0]
+        await asyncio.sleep(0.01)
+    raise AssertionError("nothing was asked")
 
 
 @pytest.mark.proves("MSG-15")

@@ -35,6 +35,7 @@ def logs() -> None:
     Examples:
       genkan logs sign-ins --person ada@example.com
       genkan logs audits --since 30d
+      genkan logs messages --since 1d
       genkan logs verify
       genkan logs export sign-ins --since 1d > sign-ins.jsonl
     """
@@ -143,6 +144,48 @@ def audits(limit: int, since: str, until: str | None, data: Path, tenant: str | 
             for row in found
         ),
         "Nothing was changed. Look further back with --since.",
+    )
+
+
+@logs.command(context_settings=CONTEXT)
+@since_option
+@until_option
+@deployment
+@as_json
+def messages(since: str, until: str | None, data: Path, tenant: str | None, as_json: bool) -> None:
+    """
+    Count what became of messages, by provider and calling code.
+
+    Arrived and lost are what providers have reported, where they report (see docs/how-to/send-messages.md); used are
+    the codes of text messages that were entered.
+
+    \b
+    Example:
+      genkan logs messages --since 1d
+    """
+    from genkan.engine import receipts
+
+    async def look(reader: SqliteReader, clock: Clock) -> list[receipts.Figures]:
+        return receipts.figures([row.record async for row in _trail(reader, clock, since, until)])
+
+    found = looked_at(data, tenant, look)
+    if as_json:
+        as_lines(found)
+        return
+    as_table(
+        ("Channel", "Provider", "To", "Sent", "Arrived", "Lost", "Used", "Unclear", "Refused", "Late"),
+        (
+            (
+                one.channel,
+                one.provider,
+                f"+{one.calling_code}" if one.calling_code else "",
+                *(f"{n:,}" for n in (one.sent, one.delivered, one.undelivered)),
+                f"{one.used:,} ({100 * one.used // one.sent} %)" if one.calling_code and one.sent else "",
+                *(f"{n:,}" for n in (one.unclear, one.refused, one.late)),
+            )
+            for one in found
+        ),
+        "Nothing was sent. Look further back with --since.",
     )
 
 

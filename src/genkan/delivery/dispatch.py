@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Literal
 
 from genkan.delivery.messages import Unrenderable, render
@@ -36,9 +37,17 @@ class Dispatch:
     """The real way out. A `Sender`."""
 
     def __init__(
-        self, providers: Sequence[Provider], brand: Callable[[], Brand], clock: Callable[[], datetime]
+        self,
+        providers: Sequence[Provider],
+        brand: Callable[[], Brand],
+        clock: Callable[[], datetime],
+        receipt: Callable[[Message, str], str] | None = None,
     ) -> None:
-        """`providers` in the order in which they are tried; `clock` is the one by which messages expire."""
+        """
+        `providers` in the order in which they are tried; `clock` is the one by which messages expire.
+
+        `receipt` names the address to which a provider, by its name, may report what became of a message.
+        """
         self._ways = [(provider, _Guard(provider.name)) for provider in providers]
         self.lanes = [
             Lane(
@@ -51,6 +60,7 @@ class Dispatch:
         """A lane for each channel: a mail relay that is stuck holds up no text message."""
         self._brand = brand
         self._clock = clock
+        self._receipt = receipt
 
     async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[Settled]:
         """Send all, each by itself."""
@@ -84,7 +94,10 @@ class Dispatch:
             if (closed := guard.closed_for(loop.time())) > 0:
                 pause = closed if pause is None else min(pause, closed)
                 continue
-            parcel = Parcel(message=message, said=said, brand=brand, within=within, lasts=lasts)
+            receipt = partial(self._receipt, message) if self._receipt is not None else None
+            parcel = Parcel(
+                message=message, said=said, brand=brand, within=within, lasts=lasts, receipt=receipt
+            )
             result = await _asked(provider, parcel)
             guard.note(result, loop.time())
             match result:

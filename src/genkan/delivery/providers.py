@@ -68,6 +68,8 @@ class Parcel(Struct, frozen=True, kw_only=True):
     """Seconds by which the provider's answer is there, whatever the provider does."""
     lasts: float
     """Seconds after which nobody needs the message any more: a provider may let it wait no longer."""
+    receipt: Callable[[str], str] | None = None
+    """By the name of a provider, the address to which it may report what became of the message; or empty."""
     tell: Tell = silent
 
 

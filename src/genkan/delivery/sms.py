@@ -60,6 +60,7 @@ class TwilioSms(_Sms):
     def __init__(self, name: str, settings: Twilio) -> None:
         super().__init__(name, settings)
         self._sender = settings.sender
+        self._reports = settings.receipt_secret is not None
         self._url = f"{settings.url}/2010-04-01/Accounts/{settings.account_sid}/Messages.json"
         user = settings.api_key_sid or settings.account_sid
         basic = base64.b64encode(f"{user}:{settings.secret.text}".encode()).decode()
@@ -73,6 +74,8 @@ class TwilioSms(_Sms):
             "Body": parcel.said.text,
             "ValidityPeriod": str(_between(1, parcel.lasts, 36_000)),
         }
+        if callback := _callback(self, self._reports, parcel):
+            form["StatusCallback"] = callback
         answered = await self._api.post(parcel, self._url, urlencode(form).encode(), self._headers)
         if not isinstance(answered, Answered):
             return answered
@@ -128,6 +131,8 @@ class VonageSms(_Sms):
             "ttl": str(_between(20, parcel.lasts, 604_800) * 1000),
             "client-ref": parcel.message.id,
         }
+        if callback := _callback(self, settings.receipt_secret is not None, parcel):
+            form |= {"status-report-req": "1", "callback": callback}
         answered = await self._api.post(
             parcel, f"{settings.url}/sms/json", urlencode(form).encode(), {"Content-Type": _FORM}
         )
@@ -272,6 +277,11 @@ def provider(
             return SnsSms(name, settings, clock)
         case HttpSms():
             return AnyHttpSms(name, settings)
+
+
+def _callback(way: _Sms, reports: bool, parcel: Parcel) -> str:
+    """Where the provider may report what became of the message; empty where nobody could verify it."""
+    return parcel.receipt(way.name) if reports and parcel.receipt is not None else ""
 
 
 def _between(least: int, seconds: float, most: int) -> int:

@@ -310,7 +310,7 @@ def _prove(flow: Flow, event: Prove, client: Client, facts: Facts) -> Step:
     if not isinstance(verdict, Right) or steps.is_decoy(flow, facts):
         told = _tell_of_end(budgets.ends_row(budget, spent), flow, client, facts)
         return _wrong(flow, event, client, facts, Reason.WRONG_CODE, *spent, *told)
-    counts = [*budgets.right(flow, challenge, lane, (), facts), *telephony.used(challenge, facts)]
+    counts = [*budgets.right(flow, challenge, lane, (), facts), *telephony.used(flow, challenge, facts)]
     words = () if lane == "known" else suspicion.guesses_before(budget, facts)
     return _right(flow, event, stage.part, challenge, authenticator, client, facts, *counts, words=words)
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from genkan import identifiers
 from genkan.engine.flow import Flow
 from genkan.engine.messages import Cleared, Count, Effect, Facts, Record
-from genkan.model import Challenge, Identifier, Reason, Tenant
+from genkan.model import Challenge, Channel, Identifier, Reason, Tenant
 from genkan.risk import pumping, rate
 
 BUDGET = "sms/budget"
@@ -106,12 +106,12 @@ def _half_of_code(flow: Flow, target: Identifier, facts: Facts) -> list[Effect]:
     ]
 
 
-def used(challenge: Challenge, facts: Facts) -> list[Count]:
+def used(flow: Flow, challenge: Challenge, facts: Facts) -> list[Effect]:
     """Note that a code from a text message was entered: people are on that route."""
     if challenge.target is None or challenge.target.kind != "phone":
         return []
     keep = facts.now + pumping.WINDOW
-    return [
+    counts: list[Effect] = [
         Count(
             bucket=rate.sms_used(route),
             history=pumping.noted(facts.histories[rate.sms_used(route)], challenge.issued_at, facts.now),
@@ -119,6 +119,14 @@ def used(challenge: Challenge, facts: Facts) -> list[Count]:
         )
         for route in routes(challenge.target)
     ]
+    return [*counts, _used(flow, challenge)]
+
+
+def _used(flow: Flow, challenge: Challenge) -> Record:
+    """What became of the message, beside what the provider says of it; it bears the id of its challenge."""
+    code = identifiers.calling_code(challenge.target) if challenge.target else ""
+    detail = {"message": challenge.id, "channel": Channel.SMS.value, "calling_code": code}
+    return Record(action="message:used", correlation_id=flow.correlation_id, detail=detail)
 
 
 def _alarm(action: str, flow: Flow, **detail: str | int) -> Record:
@@ -126,5 +134,7 @@ def _alarm(action: str, flow: Flow, **detail: str | int) -> Record:
     return Record(action=action, client=flow.client, correlation_id=flow.correlation_id, detail=detail)
 
 
-ALARMS = frozenset({"sms:closed", "sms:code_half_spent", "sms:budget_low", "sms:budget_spent"})
+ALARMS = frozenset(
+    {"sms:closed", "sms:code_half_spent", "sms:undelivered", "sms:budget_low", "sms:budget_spent"}
+)
 """Actions of audit rows that an operator must see."""

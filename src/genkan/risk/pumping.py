@@ -22,6 +22,8 @@ SHARE: Final = 30
 GRACE: Final = timedelta(minutes=2)
 """A younger code may still be entered."""
 CLOSED: Final = timedelta(hours=6)
+LOST: Final = 20
+"""So many messages that did not arrive say something about a way."""
 KEPT: Final = 400
 """Codes of an hour that are remembered for a route: the newest."""
 
@@ -54,6 +56,11 @@ def noted(history: tuple[int, ...], sent_at: datetime, now: datetime) -> tuple[i
     kept = list(history[bisect_right(history, begins) :])
     insort(kept, milliseconds(sent_at))
     return tuple(kept[-KEPT:])
+
+
+def leads_nowhere(delivered: int, undelivered: int) -> bool:
+    """Whether an operator must know that of the messages that carriers reported on in an hour most were lost."""
+    return undelivered >= LOST and undelivered > delivered
 
 
 def is_closed(history: tuple[int, ...], now: datetime) -> bool:

@@ -464,6 +464,21 @@ def sms_closed(route: str) -> str:
     return f"sms/closed/{_hidden(route)}"
 
 
+def receipt(message: str) -> str:
+    """Whether how a message ended was told."""
+    return f"sms/receipt/{_hidden(message)}"
+
+
+def sms_receipts(calling_code: str, how: str) -> str:
+    """Messages to a calling code that were told of as delivered, or as not."""
+    return f"sms/{how}/{calling_code}"
+
+
+def sms_undelivered_told(calling_code: str) -> str:
+    """Alarms about what does not arrive at a calling code."""
+    return f"sms/undelivered/told/{calling_code}"
+
+
 def sms_for_subject(subject: str) -> str:
     """SMS on behalf of a person."""
     return f"sms/subject/{_hidden(subject)}"

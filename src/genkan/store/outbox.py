@@ -13,6 +13,7 @@ import msgspec
 
 from genkan.engine.messages import Record
 from genkan.engine.transaction import Outgoing, Settled
+from genkan.identifiers import calling_code_of
 from genkan.model import Channel, Message
 from genkan.store import sql
 from genkan.store.sealing import SealBroken, Sealer
@@ -118,6 +119,8 @@ def _ended(how: str, message: Message, attempts: int, one: Settled | None = None
         "purpose": message.purpose,
         "attempts": attempts,
     }
+    if message.channel is Channel.SMS:
+        detail["calling_code"] = calling_code_of(message.to)
     if one is not None:
         said = {"provider": one.provider, "reference": one.reference, "why": one.why}
         detail |= {name: value for name, value in said.items() if value}

@@ -57,6 +57,8 @@ class KeyPurpose(StrEnum):
     """Links the rows of the audit log."""
     PAGES = "pages"
     """Vouches for where the next page of a list begins."""
+    RECEIPTS = "receipts"
+    """What messages are known by to providers that report on them."""
     IMPORTS = "imports"
     """The ids of people who come from elsewhere: the same each time, and foretold by nobody."""
     DEVELOPMENT = "development"
