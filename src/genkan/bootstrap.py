@@ -28,7 +28,7 @@ from genkan.delivery.inbox import Inbox
 from genkan.delivery.receipts import PATH, ReceiptEndpoint, address, wanted
 from genkan.engine import receipts, story
 from genkan.engine.messages import Directory
-from genkan.engine.transaction import Outgoing, Settled, SignInQuery
+from genkan.engine.transaction import Outgoing, Settled, SignInQuery, StoreUnavailable
 from genkan.policy.model import Policy
 from genkan.service import demo
 from genkan.service.addresses import Addresses, CannotRead
@@ -43,8 +43,10 @@ from genkan.service.risk_source import HttpRiskSource
 from genkan.service.telephony_risk import HttpTelephonyRisk
 from genkan.service.worker import Worker
 from genkan.settings import LOOPBACK, Settings
+from genkan.store.places import Files, places
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
-from genkan.store.sqlite import InUse, SqliteReader, SqliteStore
+from genkan.store.sqlite import InUse
+from genkan.store.tenant import Reader, Store
 from genkan.telemetry import configure, log
 from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
@@ -146,12 +148,16 @@ def _token(path: Path | None) -> model.Secret | None:
         raise CannotStart(f"The token in {path} cannot be read: {why}. Give another file.") from None
 
 
+FOLLOWED_EVERY = timedelta(seconds=1)
+"""How often a process looks at what others have changed of a tenant that it shares with them (CA-03, KEY-04)."""
+
+
 class TenantRuntime:
     """One tenant, running: its database, its keys, and what answers for it."""
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store,
         tenant_id: str,
         keys: Keys,
         clock: Clock,
@@ -166,6 +172,9 @@ class TenantRuntime:
         self.receipts = Receipts(store, keys.of(KeyPurpose.RECEIPTS, tenant_id))
         self._clock = clock
         self._ring = KeyRing()
+        self._seen = 0
+        """The revision of what is configured when the keys were read."""
+        self._following: asyncio.Task[None] | None = None
         self.worker: Worker | None = None
         issuer = Issuer(
             base_url=base_url,
@@ -212,26 +221,49 @@ class TenantRuntime:
     async def start(self, sender: Sender) -> None:
         """Make the first signing keys if there are none, and begin the background work."""
         await self.store.give_back_leases()
-        self._ring = KeyRing(tuple(await self.store.signing_keys()))
         await self._rotate_keys()
         self.worker = Worker(self.store, sender, chores=(self._rotate_keys,))
         self.worker.start()
+        if self.store.is_shared:
+            self._following = asyncio.get_running_loop().create_task(self._follow())
 
     async def _rotate_keys(self) -> None:
         """Publish the next key where one is due, long before it signs (KEY-03)."""
+        self._ring = KeyRing(await self.store.signing_keys())
         now, tenant = self._clock.now(), self.store.directory().tenant
         longest = max(tenant.access_token_lifetime, tenant.id_token_lifetime, CLIENT_TOKEN_LIFETIME)
         algorithms: tuple[Algorithm, ...] = ("RS256", "ES256")
         for algorithm in algorithms:
             activates_at = self._ring.next_activation(algorithm, now)
-            if activates_at is not None:
-                key = SigningKey.generate(algorithm, created_at=now, activates_at=activates_at)
-                ring = self._ring.joined(key, longest)
-                await self.store.add_signing_key(*ring.keys)
-                self._ring = ring
+            if activates_at is None:
+                continue
+            made = SigningKey.generate(algorithm, created_at=now, activates_at=activates_at)
+
+            def joined(keys: tuple[SigningKey, ...], made: SigningKey = made) -> tuple[SigningKey, ...]:
+                ring = KeyRing(keys)
+                is_due = (
+                    ring.next_activation(made.algorithm, now) is not None
+                )  # Another may have been faster.
+                return ring.joined(made, longest).keys if is_due else keys
+
+            self._ring = KeyRing(await self.store.renew_keys(joined))
         self._ring = self._ring.pruned(now)
 
+    async def _follow(self) -> None:
+        """See within a second what other processes have changed of the configuration, and take up their keys."""
+        while True:
+            await asyncio.sleep(FOLLOWED_EVERY.total_seconds())
+            try:
+                revision = await self.store.refresh()
+                if revision != self._seen:
+                    self._ring = KeyRing(await self.store.signing_keys()).pruned(self._clock.now())
+                    self._seen = revision
+            except StoreUnavailable:
+                log.warning("follow.store_unavailable")
+
     async def stop(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
         if self.worker is not None:
             await self.worker.stop()
         await self.store.close()
@@ -246,83 +278,93 @@ class TenantRuntime:
 
 
 @asynccontextmanager
-async def looking_into(folder: Path, tenant: str | None) -> AsyncIterator[tuple[SqliteReader, Clock]]:
+async def looking_into(
+    folder: Path, tenant: str | None, database: str = ""
+) -> AsyncIterator[tuple[Reader, Clock]]:
     """
-    The database of a tenant in this folder, to be read, and the clock of its server. A server may run meanwhile.
+    The database of a tenant of this deployment, to be read, and the clock of its server. A server may run meanwhile.
 
-    `tenant` is its name, an alias or its id; None where the folder holds but one.
+    `tenant` is its name, an alias or its id; None where there is but one. `database` is PostgreSQL's address.
     Raises: `CannotOpen`.
     """
-    readers = [reader async for reader in _readers(folder)]
-    try:
+    async with _readers(folder, database) as readers:
         fitting = [
             (reader, clock) for reader, clock in readers if tenant is None or _is_called(reader, tenant)
         ]
         if len(fitting) != 1:
             names = ", ".join(sorted(reader.directory().tenant.name for reader, _ in readers)) or "none"
             why = "Say which tenant with --tenant" if tenant is None else f"There is no tenant {tenant}"
-            raise CannotOpen(f"{why}: the folder {folder} has {names}.")
+            where = "the database" if database else f"the folder {folder}"
+            raise CannotOpen(f"{why}: {where} has {names}.")
         yield fitting[0]
-    finally:
-        for reader, _ in readers:
-            await reader.close()
 
 
-async def tenants(folder: Path) -> AsyncIterator[model.Tenant]:
+async def tenants(folder: Path, database: str = "") -> AsyncIterator[model.Tenant]:
     """
-    The tenants of a folder, by the names of their databases.
+    The tenants of a deployment, in a lasting order.
 
     Raises: `CannotOpen`.
     """
-    async for reader, _ in _readers(folder):
-        yield reader.directory().tenant
-        await reader.close()
+    async with _readers(folder, database) as readers:
+        for reader, _ in readers:
+            yield reader.directory().tenant
 
 
-async def _readers(folder: Path) -> AsyncIterator[tuple[SqliteReader, Clock]]:
+def _keys(folder: Path) -> Keys:
     key = folder / "master.key"
     if not key.exists():
         raise CannotOpen(
             f"There is no deployment in {folder}. Name its folder with --data, or start one: genkan dev"
         )
-    keys = Keys(open_master_key(key))
-    for path in _databases(folder):
-        clock = Clock()
-        if (id := SqliteReader.tenant_of(path)) is not None:
-            reader = SqliteReader.peek(path, id, keys, clock.now)
+    return Keys(open_master_key(key))
+
+
+@asynccontextmanager
+async def _readers(folder: Path, database: str) -> AsyncIterator[list[tuple[Reader, Clock]]]:
+    found: list[tuple[Reader, Clock]] = []
+    lie = places(folder, _keys(folder), database)
+    try:
+        for id in lie.tenants():
+            clock = Clock()
+            reader = lie.peek(id, clock.now)
+            found.append((reader, clock))
             ahead = await reader.meta("clock_ahead")
             clock.move_to(clock.now() + timedelta(microseconds=int(ahead or 0)))
-            yield reader, clock
+        yield found
+    finally:
+        for reader, _ in found:
+            await reader.close()
+        lie.close()
 
 
 class Office(Struct, frozen=True):
     """What an operator administers a tenant with."""
 
     door: Door
-    store: SqliteStore
+    store: Store
     clock: Clock
     import_key: bytes
     """From which the ids of people who come from elsewhere follow."""
 
 
 @asynccontextmanager
-async def administering(folder: Path, tenant: str | None) -> AsyncIterator[Office]:
+async def administering(folder: Path, tenant: str | None, database: str = "") -> AsyncIterator[Office]:
     """
-    The door of a tenant in this folder, for as long as no server owns its database.
+    The door of a tenant of this deployment: of one in a file for as long as no server owns it.
 
     Messages that an act puts into the outbox are sent by the server when it runs again.
     Raises: `CannotOpen`.
     """
-    async with looking_into(folder, tenant) as (reader, clock):
+    async with looking_into(folder, tenant, database) as (reader, clock):
         id = reader.directory().tenant.id
-    path = next(path for path in _databases(folder) if SqliteReader.tenant_of(path) == id)
-    keys = Keys(open_master_key(folder / "master.key"))
+    keys = _keys(folder)
+    lie = places(folder, keys, database)
     try:
-        store = SqliteStore.open(path, id, keys, clock.now)
+        store = lie.open(id, clock.now)
     except InUse as error:
         raise CannotOpen(
-            f"A server owns the database {path}: process {error.owner}. Stop it to change something from the command "
-            "line, or let it run and change it by its administration API; it can be looked at meanwhile."
+            f"A server owns the database {error.path}: process {error.owner}. Stop it to change something from the "
+            "command line, or let it run and change it by its administration API; it can be looked at meanwhile."
         ) from None
     hashing = Hashing()
     try:
@@ -331,13 +373,10 @@ async def administering(folder: Path, tenant: str | None) -> AsyncIterator[Offic
     finally:
         hashing.close()
         await store.close()
+        lie.close()
 
 
-def _databases(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.db"))
-
-
-def _is_called(reader: SqliteReader, name: str) -> bool:
+def _is_called(reader: Reader, name: str) -> bool:
     tenant = reader.directory().tenant
     return name.lower() in (tenant.id, tenant.name, *tenant.aliases)
 
@@ -401,7 +440,7 @@ class Development:
         secret = hmac.digest(keys.of(KeyPurpose.DEVELOPMENT, demo.TENANT_ID), b"admin client", "sha256")
         self._admin_secret = base64.urlsafe_b64encode(secret).decode().rstrip("=")
         self._clock = Clock()
-        self._store = SqliteStore.open(folder / f"{demo.TENANT}.db", demo.TENANT_ID, keys, self._clock.now)
+        self._store = Files(folder, keys).open(demo.TENANT_ID, self._clock.now, demo.TENANT)
         self._inbox = Inbox(folder / "inbox.db", lambda: self._store.directory().tenant.brand)
         self._mail = MailProvider(self._inbox)
         self._place = Place()
@@ -574,10 +613,17 @@ class Production:
         _make_folder(settings.data)
         keys = Keys(open_master_key(settings.data / "master.key"))
         self._clock, self._hashing = Clock(), Hashing(settings.hashing_workers)
-        self._seeds: list[tuple[SqliteStore, Directory]] = []
+        self._seeds: list[tuple[Store, Directory]] = []
         self._tenants: list[TenantRuntime] = []
         names: dict[str, TenantEdge] = {}
-        for store, tenant in self._stores(settings, keys):
+        self._places = places(
+            settings.data,
+            keys,
+            settings.database,
+            connections=settings.database_connections,
+            prepares=settings.database_prepares,
+        )
+        for store, tenant in self._stores(settings):
             runtime = TenantRuntime(
                 store,
                 tenant.id,
@@ -600,26 +646,26 @@ class Production:
             on_stop=self._stop,
         )
 
-    def _stores(self, settings: Settings, keys: Keys) -> Iterator[tuple[SqliteStore, model.Tenant]]:
-        """The databases of the folder, and whose they are; a new one for the seed."""
-        found = {id: path for path in _databases(settings.data) if (id := SqliteReader.tenant_of(path))}
+    def _stores(self, settings: Settings) -> Iterator[tuple[Store, model.Tenant]]:
+        """The databases of the deployment, and whose they are; a new one for the seed."""
+        found = dict.fromkeys(self._places.tenants(), "")
         seed = _seed(settings.seed) if settings.seed is not None else None
-        if seed is not None and seed.tenant.id not in found:
-            found[seed.tenant.id] = settings.data / f"{seed.tenant.name}.db"
+        if seed is not None:
+            found.setdefault(seed.tenant.id, seed.tenant.name)
         if not found:
             raise CannotStart(
-                f"The folder {settings.data} has no tenant. Describe one in a file and name it with --seed; see "
+                f"There is no tenant in {self._places.name}. Describe one in a file and name it with --seed; see "
                 "docs/how-to/run-in-production.md."
             )
-        for id, path in found.items():
-            store = SqliteStore.open(path, id, keys, self._clock.now)
+        for id, name in found.items():
+            store = self._places.open(id, self._clock.now, name)
             tenant = store.directory().tenant
             if seed is not None and seed.tenant.id == id and not store.directory().clients:
                 tenant = seed.tenant
                 self._seeds.append((store, seed.directory()))
             if tenant.name in RESERVED:
                 raise CannotStart(
-                    f"The database {path} is of a tenant named {tenant.name}, which none may be called here: it is a "
+                    f"A tenant in {self._places.name} is named {tenant.name}, which none may be called here: it is a "
                     "development tenant, or takes the place of a path of Genkan. Name another folder with --data."
                 )
             yield store, tenant
@@ -661,6 +707,7 @@ class Production:
             await provider.close()
         await self._surroundings.close()
         self._hashing.close()
+        self._places.close()
 
 
 def _refuse_unsafe(settings: Settings) -> None:

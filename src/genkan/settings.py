@@ -180,6 +180,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Port to listen on; 0 picks a free one."""
     data: Path = Path(".genkan")
     """Folder of the databases and the master key."""
+    database: str = ""
+    """PostgreSQL's address, as `postgresql://genkan@db.example/genkan`; without it tenants are files in `data`."""
+    database_connections: int = 10
+    """Connections to PostgreSQL at most, of one process."""
+    database_prepares: bool = True
+    """Prepare statements there. Off behind a pooler that cannot keep them, as PgBouncer before 1.21."""
     tls: bool = False
     """Serve https with a certificate from a local throw-away authority (`genkan dev` only)."""
     log_level: str = "info"
@@ -248,6 +254,9 @@ MAY_BE = {
     "host": "an address of this machine",
     "port": "a number from 0 to 65535",
     "data": "a folder",
+    "database": "an address of PostgreSQL, as postgresql://user@host/name",
+    "database_connections": "a number from 2 to 1000",
+    "database_prepares": "true or false",
     "tls": "true or false",
     "log_level": "debug, info, warning or error",
     "hashing_workers": "a number, 0 or more",
@@ -271,6 +280,9 @@ MAY_BE = {
     "sms": "tables of providers, each with its name: [sms.twilio]",
 }
 """What a setting may be, for whoever gave something else."""
+
+_PASSWORD = re.compile(r"(?<=:)[^:/@]+(?=@)")
+"""Of an address."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
 
@@ -324,6 +336,8 @@ def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Setting
         ("data", values.get("data") != ""),
         ("log_level", settings.log_level in ("debug", "info", "warning", "error")),
         ("hashing_workers", settings.hashing_workers >= 0),
+        ("database", not settings.database or settings.database.startswith(("postgresql://", "postgres://"))),
+        ("database_connections", 2 <= settings.database_connections <= 1000),
         ("url", _is_safe(settings.url) and settings.url.count("/") in (0, 2)),
         ("private_key", (settings.certificate is None) == (settings.private_key is None)),
         ("trusted_proxies", _are_networks(settings.proxies)),
@@ -341,7 +355,7 @@ def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Setting
 def shown(settings: Settings) -> list[tuple[str, str]]:
     """Every setting as `genkan doctor` prints it: names and values, the secrets masked."""
     lines = [
-        (name, str(getattr(settings, name)))
+        (name, _PASSWORD.sub("***", str(getattr(settings, name))))
         for name in Settings.__struct_fields__
         if name not in ("email", "sms")
     ]

@@ -12,7 +12,8 @@ import pytest
 from genkan.engine.messages import Deliver, Directory
 from genkan.engine.transaction import Needs
 from genkan.model import Tenant
-from tests.store.worlds import TENANT, Clock, SqlitePlace, Store, a_message, a_record, opened, writes
+from genkan.store.tenant import Store
+from tests.store.worlds import TENANT, Clock, SqlitePlace, a_message, a_record, opened, writes
 
 
 async def written(store: Store, count: int) -> None:

@@ -48,6 +48,7 @@ from tests.store.worlds import (
     TENANT,
     Clock,
     Place,
+    SqlitePlace,
     a_flow,
     a_grant,
     a_mailbox,
@@ -649,6 +650,11 @@ def test_a_message_whose_attempt_never_ended_comes_back_as_doubtful(place: Place
             clock.move(timedelta(seconds=5))
             [after_a_failure] = await store.lease(10)
             await store.give_back_leases()
+            if not isinstance(
+                place, SqlitePlace
+            ):  # Another process may be sending it, until its lease is over.
+                assert await store.lease(10) == []
+                clock.move(outbox.LEASE)
             [after_a_crash] = await store.lease(10)
 
             assert [first.doubtful, after_a_failure.doubtful] == [False, False]

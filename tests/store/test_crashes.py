@@ -21,12 +21,12 @@ from msgspec.structs import replace
 from genkan.engine.messages import Deliver, Effect, PutSubject
 from genkan.engine.transaction import Change, Conflict, Loaded, Needs, StoreUnavailable
 from genkan.store.sealing import SealBroken
+from genkan.store.tenant import Store
 from genkan.tokens.keys import SigningKey
 from tests.store.worlds import (
     START,
     Clock,
     SqlitePlace,
-    Store,
     a_flow,
     a_message,
     a_record,

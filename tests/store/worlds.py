@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
+import psycopg
 from msgspec.structs import replace
 
 from genkan.engine.flow import AwaitingProof, Flow, Offers
@@ -30,8 +33,11 @@ from genkan.model import (
     Secret,
     Subject,
 )
+from genkan.store.postgres import Database, PostgresStore, schema_of
 from genkan.store.sealing import Keys
 from genkan.store.sqlite import SqliteStore
+from genkan.store.tenant import Store
+from tests import postgres
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 START = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -71,8 +77,9 @@ class SqlitePlace:
     ) -> SqliteStore:
         return SqliteStore.open(self.path, tenant, Keys(master), clock)
 
-    def execute(self, store: SqliteStore, text: str, *row: Any) -> list[Any]:
+    def execute(self, store: Store, text: str, *row: Any) -> list[Any]:
         """Execute a statement beside the store, as an operator might, and commit it."""
+        assert isinstance(store, SqliteStore)
         connection = store._connect()
         try:
             return connection.execute(text, row).fetchall()
@@ -80,15 +87,50 @@ class SqlitePlace:
             connection.close()
 
 
-Place = SqlitePlace
-Store = SqliteStore
+class PostgresPlace:
+    """Where a PostgreSQL database lies, and a way into it past the store."""
 
-PLACES = [SqlitePlace]
+    def __init__(self, folder: Path) -> None:
+        self.url = postgres.emptied(schema_of(TENANT))
+
+    def open(
+        self, clock: Callable[[], datetime], master: bytes = MASTER, tenant: str = TENANT
+    ) -> PostgresStore:
+        return PostgresStore.open(_database(self.url), tenant, Keys(master), clock)
+
+    def execute(self, store: Store, text: str, *row: Any) -> list[Any]:
+        """Execute a statement beside the store, as an operator might, and commit it."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"SET search_path = {schema_of(TENANT)}".encode())
+            found = connection.execute(text.replace("?", "%s").encode(), row)
+            return found.fetchall() if found.description else []
+
+
+@cache
+def _database(url: str) -> Database:
+    """The connections that the stores of this process share, as those of a server do."""
+    database = Database(url)
+    atexit.register(database.close)
+    return database
+
+
+Place = SqlitePlace | PostgresPlace
+
+PLACES = [SqlitePlace, PostgresPlace]
 """Every kind of database there is; each runs through the whole of `test_contract.py`."""
 
 
+S_co = TypeVar("S_co", bound=Store, covariant=True)
+
+
+class Opens(Protocol[S_co]):
+    """A place with a store of some kind."""
+
+    def open(self, clock: Callable[[], datetime]) -> S_co: ...
+
+
 @asynccontextmanager
-async def opened(place: Place, clock: Clock | None = None) -> AsyncIterator[Store]:
+async def opened(place: Opens[S_co], clock: Clock | None = None) -> AsyncIterator[S_co]:
     """Open a store, and close it however the block ends."""
     store = place.open(clock or Clock())
     try:

@@ -16,7 +16,7 @@ import click
 if TYPE_CHECKING:
     from genkan.bootstrap import Clock, Office
     from genkan.service.admin.door import Actor, Refusal
-    from genkan.store.sqlite import SqliteReader
+    from genkan.store.tenant import Reader
 
 T = TypeVar("T")
 
@@ -41,8 +41,26 @@ def deployment(command: Command) -> Command:
         envvar="GENKAN_DATA",
         help="Folder of the databases. [.genkan]",
     )
+    database = click.option(
+        "--database",
+        envvar="GENKAN_DATABASE",
+        metavar="URL",
+        expose_value=False,
+        is_eager=True,
+        callback=_remember,
+        help="PostgreSQL's address, where the tenants are there; the folder has the master key.",
+    )
     tenant = click.option("--tenant", default=None, help="Which tenant, where there are several.")
-    return data(tenant(command))
+    return data(database(tenant(command)))
+
+
+def database() -> str:
+    """What `--database` says; empty where the tenants are files."""
+    return str(click.get_current_context().meta.get("genkan.database") or "")
+
+
+def _remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    context.meta["genkan.database"] = value
 
 
 def destroys(command: Command) -> Command:
@@ -66,14 +84,14 @@ def agreed(question: str, *, yes: bool, dry_run: bool) -> bool:
     return True
 
 
-def looked_at(
-    data: Path, tenant: str | None, look: Callable[[SqliteReader, Clock], Coroutine[Any, Any, T]]
-) -> T:
+def looked_at(data: Path, tenant: str | None, look: Callable[[Reader, Clock], Coroutine[Any, Any, T]]) -> T:
     """What somebody sees who looks into a tenant's database; a server may own it."""
     from genkan import bootstrap
 
+    place = database()
+
     async def run() -> T:
-        async with bootstrap.looking_into(data, tenant) as (reader, clock):
+        async with bootstrap.looking_into(data, tenant, place) as (reader, clock):
             return await look(reader, clock)
 
     with one_sentence():
@@ -90,8 +108,10 @@ def done(
     from genkan import bootstrap
     from genkan.service.admin.door import Actor, Refusal
 
+    place = database()
+
     async def run() -> T | Refusal:
-        async with bootstrap.administering(data, tenant) as office:
+        async with bootstrap.administering(data, tenant, place) as office:
             return await act(office, actor)
 
     with one_sentence():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from genkan.bootstrap import Clock, Office
     from genkan.model import Group, Subject
     from genkan.service.admin.door import Actor, Refusal
-    from genkan.store.sqlite import SqliteReader
+    from genkan.store.tenant import Reader
 
 
 @click.group(context_settings=CONTEXT)
@@ -51,7 +51,7 @@ def list_(data: Path, tenant: str | None, as_json: bool) -> None:
 def show(group: str, data: Path, tenant: str | None, as_json: bool) -> None:
     """Show one group and who is in it directly. GROUP is its name or id."""
 
-    async def look(reader: SqliteReader, _: Clock) -> tuple[Group, list[tuple[str, Subject | Group | None]]]:
+    async def look(reader: Reader, _: Clock) -> tuple[Group, list[tuple[str, Subject | Group | None]]]:
         found, members, after = await _named(reader, group), list[Any](), ""
         while some := await reader.members(found.id, after=after, limit=1000):
             members += some
@@ -127,7 +127,7 @@ def delete(group: str, yes: bool, dry_run: bool, data: Path, tenant: str | None)
     """Delete a group. Policies that name it match nobody by it from then on."""
     from genkan.service.admin import groups
 
-    async def look(reader: SqliteReader, _: Clock) -> tuple[Group, list[str]]:
+    async def look(reader: Reader, _: Clock) -> tuple[Group, list[str]]:
         found = await _named(reader, group)
         policies = reader.directory().policies
         return found, [
@@ -173,7 +173,7 @@ def remove_member(group: str, member: str, data: Path, tenant: str | None) -> No
     click.echo(f"{member} is in {done(data, tenant, act).name} no more.")
 
 
-async def _all(reader: SqliteReader) -> list[Group]:
+async def _all(reader: Reader) -> list[Group]:
     from genkan.engine.queries import Order, Query
 
     after, found = None, list[Any]()
@@ -185,12 +185,12 @@ async def _all(reader: SqliteReader) -> list[Group]:
             return found
 
 
-async def _named(reader: SqliteReader, name: str) -> Group:
+async def _named(reader: Reader, name: str) -> Group:
     """The group that is meant. Raises: `ClickException`."""
     return _one(await _called_so(reader, name), name)
 
 
-async def _called_so(reader: SqliteReader, name: str) -> list[Group]:
+async def _called_so(reader: Reader, name: str) -> list[Group]:
     return [g for g in await _all(reader) if name in (g.id, g.name)]
 
 
@@ -201,7 +201,7 @@ def _one(found: list[Group], name: str) -> Group:
     return found[0]
 
 
-async def _member(reader: SqliteReader, member: str) -> str:
+async def _member(reader: Reader, member: str) -> str:
     if groups := await _called_so(reader, member):
         return _one(groups, member).id
     return (await reader.look(lambda view: found_person(view, member))).id

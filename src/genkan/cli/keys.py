@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from genkan.bootstrap import Clock, Office
     from genkan.service.admin.door import Actor, Refusal
     from genkan.service.admin.tenants import Rotation
-    from genkan.store.sqlite import SqliteReader
+    from genkan.store.tenant import Reader
     from genkan.tokens.keys import Algorithm, SigningKey
 
 
@@ -38,7 +38,7 @@ def keys() -> None:
 def list_(data: Path, tenant: str | None, as_json: bool) -> None:
     """List the signing keys: the next ones, those that sign, and those that still verify."""
 
-    async def look(reader: SqliteReader, clock: Clock) -> tuple[tuple[SigningKey, ...], datetime]:
+    async def look(reader: Reader, clock: Clock) -> tuple[tuple[SigningKey, ...], datetime]:
         return await reader.signing_keys(), clock.now()
 
     found, now = looked_at(data, tenant, look)

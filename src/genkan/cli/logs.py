@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from genkan.engine.messages import SignIn
     from genkan.engine.transaction import Audited
     from genkan.store.chain import Chained
-    from genkan.store.sqlite import SqliteReader
+    from genkan.store.tenant import Reader
 
 PAGE = 1000
 since_option = click.option("--since", default="7d", help="How far back: 12h, 7d, 4w, or a date. [7d]")
@@ -77,7 +77,7 @@ def sign_ins(
     """
     from genkan.cli.user import found_person
 
-    async def look(reader: SqliteReader, clock: Clock) -> list[SignIn]:
+    async def look(reader: Reader, clock: Clock) -> list[SignIn]:
         who = (await reader.look(lambda view: found_person(view, person))).id if person else None
         found: list[SignIn] = []
         async for entry in _sign_ins(reader, clock, since, until, subject=who, client=app):
@@ -117,7 +117,7 @@ def sign_ins(
 def audits(limit: int, since: str, until: str | None, data: Path, tenant: str | None, as_json: bool) -> None:
     """List what administrators changed, or tried to, the latest first."""
 
-    async def look(reader: SqliteReader, clock: Clock) -> list[Audited]:
+    async def look(reader: Reader, clock: Clock) -> list[Audited]:
         found: list[Audited] = []
         async for row in _audits(reader, clock, since, until):
             found.append(row)
@@ -208,7 +208,7 @@ def verify(head: str | None, data: Path, tenant: str | None, as_json: bool) -> N
       genkan logs verify --head 12345:5f0c…
     """
 
-    async def look(reader: SqliteReader, _: Clock) -> Chained:
+    async def look(reader: Reader, _: Clock) -> Chained:
         return await reader.verify_trail(head)
 
     found = looked_at(data, tenant, look)
@@ -273,7 +273,7 @@ def export(
     """
     import msgspec
 
-    async def look(reader: SqliteReader, clock: Clock) -> int:
+    async def look(reader: Reader, clock: Clock) -> int:
         count = 0
         with _writing(output) as write:
             if which == "sign-ins":
@@ -306,7 +306,7 @@ def _writing(output: Path | None) -> Iterator[Callable[[bytes], None]]:
 
 
 def _sign_ins(
-    reader: SqliteReader, clock: Clock, since: str, until: str | None, **asked: Any
+    reader: Reader, clock: Clock, since: str, until: str | None, **asked: Any
 ) -> AsyncIterator[SignIn]:
     """The entries of a time, the latest first."""
     from genkan.engine.transaction import SignInQuery
@@ -316,9 +316,7 @@ def _sign_ins(
     return inquiry.sign_ins(reader, SignInQuery(since=start, until=end, **asked))
 
 
-async def _audits(
-    reader: SqliteReader, clock: Clock, since: str, until: str | None
-) -> AsyncIterator[Audited]:
+async def _audits(reader: Reader, clock: Clock, since: str, until: str | None) -> AsyncIterator[Audited]:
     """Changes by administrators in a time, the latest first."""
     from genkan.engine.queries import AuditQuery
 
@@ -333,7 +331,7 @@ async def _audits(
         before = page[-1].seq
 
 
-async def _trail(reader: SqliteReader, clock: Clock, since: str, until: str | None) -> AsyncIterator[Audited]:
+async def _trail(reader: Reader, clock: Clock, since: str, until: str | None) -> AsyncIterator[Audited]:
     """Every audit row of a time, the oldest first."""
     start = moment(since, clock.now())
     end: datetime = moment(until, clock.now()) if until else clock.now()

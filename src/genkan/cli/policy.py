@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from genkan.model import Client, Resource
     from genkan.policy.model import Policy
     from genkan.service.inquiry import Outlook
-    from genkan.store.sqlite import SqliteReader
+    from genkan.store.tenant import Reader
 
 RISKS = click.Choice(["none", "low", "medium", "high", "hidden"])
 
@@ -81,7 +81,7 @@ def what_if(
     from genkan.model import Demand, Kind, Place, Risk
     from genkan.service.inquiry import Supposed, account, outlook
 
-    async def ask(reader: SqliteReader, clock: Clock) -> Outlook:
+    async def ask(reader: Reader, clock: Clock) -> Outlook:
         directory = reader.directory()
         client: Client = _named("app", app, directory.clients, "name")
         who = await reader.look(lambda view: found_person(view, person))
@@ -210,7 +210,7 @@ def impact(
     from genkan.engine.transaction import SignInQuery
     from genkan.service import inquiry
 
-    async def ask(reader: SqliteReader, clock: Clock) -> tuple[Impact, Policy, datetime, datetime]:
+    async def ask(reader: Reader, clock: Clock) -> tuple[Impact, Policy, datetime, datetime]:
         directory = reader.directory()
         draft = _draft(policy, directory)
         before, after = inquiry.compared(directory.policies, draft)

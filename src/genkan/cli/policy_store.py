@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from genkan.bootstrap import Clock, Office
     from genkan.policy.model import Policy
     from genkan.service.admin.door import Actor, Refusal
-    from genkan.store.sqlite import SqliteReader
+    from genkan.store.tenant import Reader
 
 __all__ = ["policy"]
 """With these commands beside those of `genkan.cli.policy`."""
@@ -143,7 +143,7 @@ def delete(policy: str, yes: bool, dry_run: bool, data: Path, tenant: str | None
         click.echo(f"Deleted {found.display_name}.")
 
 
-async def _every(reader: SqliteReader, _: Clock) -> tuple[Policy, ...]:
+async def _every(reader: Reader, _: Clock) -> tuple[Policy, ...]:
     return tuple(reader.directory().policies)
 
 

@@ -26,16 +26,27 @@ from genkan.cli.common import CONTEXT, one_sentence
     help="Folder of the databases. [.genkan]",
 )
 @click.option(
+    "--database",
+    default=None,
+    metavar="URL",
+    help="PostgreSQL's address, where tenants are to lie there and any number of processes serve them.",
+)
+@click.option(
     "--seed",
     type=click.Path(path_type=Path, dir_okay=False),
     default=None,
     help="File of the tenant that a new deployment begins with.",
 )
 def serve(
-    config: Path | None, host: str | None, port: int | None, data: Path | None, seed: Path | None
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    data: Path | None,
+    database: str | None,
+    seed: Path | None,
 ) -> None:
     """
-    Serve the tenants of a folder to the world.
+    Serve the tenants of a folder, or of a PostgreSQL database, to the world.
 
     Messages leave by the providers that the settings name; try those first with genkan doctor. Refuses to start with
     settings that nobody should run with, and says what to do.
@@ -47,6 +58,6 @@ def serve(
     """
     from genkan import bootstrap, settings
 
-    given = {"config": config, "host": host, "port": port, "data": data, "seed": seed}
+    given = {"config": config, "host": host, "port": port, "data": data, "database": database, "seed": seed}
     with one_sentence():
         bootstrap.run_production(settings.read(os.environ, given))

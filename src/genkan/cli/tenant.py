@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genkan.cli.common import CONTEXT, SPANS, as_json, deployment, done, looked_at, one_sentence
+from genkan.cli.common import CONTEXT, SPANS, as_json, database, deployment, done, looked_at, one_sentence
 from genkan.cli.showing import as_facts, as_lines, as_table
 
 if TYPE_CHECKING:
     from genkan.bootstrap import Clock
     from genkan.model import Tenant
-    from genkan.store.sqlite import SqliteReader
+    from genkan.store.tenant import Reader
 
 
 @click.group(context_settings=CONTEXT)
@@ -35,12 +35,16 @@ def tenant() -> None:
 @deployment
 @as_json
 def list_(data: Path, tenant: str | None, as_json: bool) -> None:
-    """List the tenants of the folder."""
+    """List the tenants of the deployment."""
     from genkan import bootstrap
+
+    place = database()
 
     async def look() -> list[Tenant]:
         return [
-            t async for t in bootstrap.tenants(data) if tenant is None or tenant in (t.id, t.name, *t.aliases)
+            t
+            async for t in bootstrap.tenants(data, place)
+            if tenant is None or tenant in (t.id, t.name, *t.aliases)
         ]
 
     with one_sentence():
@@ -58,7 +62,7 @@ def show(data: Path, tenant: str | None, as_json: bool) -> None:
     """Show a tenant and its settings; docs/reference/settings.md says what each means."""
     from genkan.service.admin.tenants import SETTINGS
 
-    async def look(reader: SqliteReader, _: Clock) -> Tenant:
+    async def look(reader: Reader, _: Clock) -> Tenant:
         return reader.directory().tenant
 
     found = looked_at(data, tenant, look)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from genkan.service.admin.door import Actor, Refusal
     from genkan.service.admin.people import PersonChange
     from genkan.service.ports import View
-    from genkan.store.sqlite import SqliteReader
+    from genkan.store.tenant import Reader
 
 
 @click.group(context_settings=CONTEXT)
@@ -59,7 +59,7 @@ def list_(search: str, limit: int, deleted: bool, data: Path, tenant: str | None
         names = ("displayName", "givenName", "surname", "mail")
         found = Some(tuple(Term(name, "startswith", search) for name in names))
 
-    async def look(reader: SqliteReader, _: Clock) -> tuple[list[Subject], int]:
+    async def look(reader: Reader, _: Clock) -> tuple[list[Subject], int]:
         after, people, count = None, list[Any](), None
         while len(people) < limit:
             query = Query(
@@ -115,9 +115,7 @@ def show(person: str, data: Path, tenant: str | None, as_json: bool) -> None:
       genkan user show ada@example.com
     """
 
-    async def look(
-        reader: SqliteReader, _: Clock
-    ) -> tuple[Subject, tuple[Authenticator, ...], tuple[Group, ...]]:
+    async def look(reader: Reader, _: Clock) -> tuple[Subject, tuple[Authenticator, ...], tuple[Group, ...]]:
         subject = await reader.look(lambda view: found_person(view, person))
         held = await reader.look(lambda view: view.authenticators(subject.id))
         return subject, held, await reader.groups_of(subject.id, limit=1000)

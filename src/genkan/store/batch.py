@@ -174,7 +174,8 @@ class Batches(ABC):
             answers = self._do_together(writer, batch)
         except _DoAgain:
             writer.execute("ROLLBACK")
-            self._begin()
+            writer = self._begin()
+            before = writer.total_changes
             self._alone = True
             try:
                 answers = [self._do_alone(writer, waiting) for waiting in batch]

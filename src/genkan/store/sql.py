@@ -210,7 +210,7 @@ REMOVE_ONE_DOCUMENT = Statement("DELETE FROM document WHERE kind = ? AND id = ?"
 TOUCH = Statement(
     "UPDATE meta SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE name = ?", guarded=True
 )
-"""Lets everybody know that what they keep in memory of documents and memberships is of yesterday."""
+"""Lets everybody know that what they keep in memory of documents, memberships and keys is of yesterday."""
 
 # Everything else. ----------------------------------------------------------------------------------------------------
 
@@ -301,7 +301,7 @@ EXTENSION = "extension_"
 REVISION = "revision"
 """The name in `meta` of what `TOUCH` counts."""
 
-TOUCHING = (PutDocument, RemoveDocument, Join, Leave, RemoveGroup)
+TOUCHING = (PutDocument, RemoveDocument, Join, Leave, RemoveGroup, PutSigningKey)
 
 OUTBOX_BODY = "outbox.body"
 SIGNING_KEY_PEM = "signing_key.pem"

@@ -37,8 +37,9 @@ BUSY: Final = timedelta(milliseconds=250)
 class InUse(CannotOpen):
     """Another process owns the database."""
 
-    def __init__(self, text: str, owner: str) -> None:
+    def __init__(self, text: str, path: Path, owner: str) -> None:
         super().__init__(text)
+        self.path = path
         self.owner = owner
         """Its process id."""
 
@@ -76,7 +77,7 @@ class SqliteReader(Reader):
         try:
             connection = _connect(path)
             try:
-                expect_schema(connection, str(path))
+                expect_schema(connection.execute, str(path))
                 check_owner(connection.execute, str(path), tenant_id, sealer)
             finally:
                 connection.close()
@@ -138,6 +139,8 @@ class SqliteReader(Reader):
 class SqliteStore(SqliteReader, Store):
     """One tenant's database. To be used from one event loop, by one process at a time."""
 
+    is_shared = False
+
     def __init__(
         self,
         connect: Callable[[], sqlite3.Connection],
@@ -169,8 +172,8 @@ class SqliteStore(SqliteReader, Store):
             try:
                 connection = _connect(path)
                 undo.callback(connection.close)
-                migrate(connection, str(path))
                 connection.execute("BEGIN IMMEDIATE")
+                migrate(connection.execute, str(path), "sqlite")
                 claim(connection.execute, str(path), tenant_id, sealer)
                 connection.execute("COMMIT")
                 chain_key = keys.of(KeyPurpose.AUDIT, tenant_id)
@@ -254,6 +257,7 @@ def _lock(path: Path) -> IO[str]:
         raise InUse(
             f"The database {path} is in use by another Genkan, process {owner}. Stop that one first, or give this "
             f"one another database: one process owns the file.",
+            path,
             owner,
         ) from None
     file.truncate(0)

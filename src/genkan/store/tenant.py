@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from genkan.engine.messages import Detection, Directory, Document, Record, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
@@ -77,6 +77,10 @@ class Reader(ABC):
     def directory(self) -> Directory:
         """Return what is configured, as last committed."""
         return self._committed.directory
+
+    async def refresh(self) -> int:
+        """See what is configured now, whoever changed it; return its revision."""
+        return (await self._read(self._see)).directory.revision
 
     async def read(self, needs: Needs) -> Loaded:
         """Return one consistent view of what was committed last."""
@@ -161,10 +165,7 @@ class Reader(ABC):
         Raises: `SealBroken`.
         """
 
-        def load(execute: sql.Execute) -> tuple[SigningKey, ...]:
-            return tuple(self._open_key(*row) for row in execute(sql.SIGNING_KEYS, ()).fetchall())
-
-        return await self._read(load)
+        return await self._read(self._keys)
 
     async def verify_trail(self, expected: str | None = None) -> Chained:
         """
@@ -192,6 +193,9 @@ class Reader(ABC):
             self._committed = seen
         return seen
 
+    def _keys(self, execute: sql.Execute) -> tuple[SigningKey, ...]:
+        return tuple(self._open_key(*row) for row in execute(sql.SIGNING_KEYS, ()).fetchall())
+
     def _open_key(
         self, kid: str, created_at: int, activates_at: int, retires_at: int | None, sealed: bytes
     ) -> SigningKey:
@@ -205,6 +209,9 @@ class Reader(ABC):
 
 class Store(Reader):
     """One tenant's database. To be used from one event loop."""
+
+    is_shared: ClassVar[bool]
+    """Other processes may write to it as well."""
 
     _batches: Batches
 
@@ -316,6 +323,26 @@ class Store(Reader):
 
         await self._work(put)
 
+    async def renew_keys(
+        self, decide: Callable[[tuple[SigningKey, ...]], Iterable[SigningKey]]
+    ) -> tuple[SigningKey, ...]:
+        """
+        Keep what `decide` makes of the signing keys that there are, while nobody else changes them; return it.
+
+        Raises: `SealBroken`; `StoreUnavailable`.
+        """
+
+        def renew(execute: sql.Execute) -> tuple[SigningKey, ...]:
+            before = self._keys(execute)
+            after = tuple(decide(before))
+            if changed := [key for key in after if key not in before]:
+                for key in changed:
+                    execute(sql.PUT_SIGNING_KEY.text, sql.signing_key_row(key, self._sealer))
+                documents.touch(execute)
+            return after
+
+        return await self._work(renew)
+
     async def put_meta(self, name: str, value: str) -> None:
         """Keep a value under a name."""
         if name in OURS:
@@ -347,11 +374,14 @@ class Store(Reader):
         self._committed = self._known
 
     def _step(self, needs: Needs, decide: Decide[T]) -> T:
-        known = self._known
-        loaded = sql.load(self._batches.writer.execute, needs, self._now, known.directory, known.has_groups)
+        loaded = self._load(self._batches.writer.execute, needs)
         change, answer = decide(loaded)
         self._write(change, loaded)
         return answer
+
+    def _load(self, execute: sql.Execute, needs: Needs) -> Loaded:
+        known = self._known
+        return sql.load(execute, needs, self._now, known.directory, known.has_groups)
 
     def _administer(self, decide: Callable[[View], tuple[Change, T]]) -> T:
         writer, known = self._batches.writer, self._known

@@ -1,7 +1,8 @@
 -- The first schema. Times are milliseconds since 1970-01-01 UTC; a body is the JSON of one value of the model.
 -- What is queried has a column of its own; everything else is in the body. `keep_until` is read by the sweep alone and
 -- is rounded up, so that a step which only moves an end by minutes leaves its index as it is.
--- Written for SQLite; PostgreSQL reads BLOB as BYTEA, INTEGER as BIGINT, and AUTOINCREMENT as an identity column.
+-- Written for SQLite. For PostgreSQL BLOB is read as BYTEA, INTEGER as BIGINT, TEXT as text compared by its bytes, and
+-- AUTOINCREMENT as an identity column; a file named `….sqlite.sql` is not for it.
 
 CREATE TABLE flow (
     id BLOB PRIMARY KEY,
