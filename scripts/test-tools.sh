@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make sure of what the tests need beside Python packages: Node.js, Chromium, a library of Playwright's.
+# Make sure of what the tests need beside Python packages: Node.js, Chromium, PostgreSQL, a library of Playwright's.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,6 +9,10 @@ has_node() {
 
 has_chromium() {
     chromium --version >/dev/null 2>&1
+}
+
+has_postgres() {
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null
 }
 
 has_playwright() {
@@ -38,4 +42,5 @@ need() {
 
 need "Node.js 18 or newer with npm" has_node nodejs npm
 need "Chromium, as the command 'chromium'" has_chromium chromium fonts-liberation
+need "PostgreSQL, of which they start servers of their own" has_postgres postgresql
 need "the library libatomic, for Playwright" has_playwright libatomic1

@@ -300,7 +300,7 @@ async def asked_of(api: Server) -> Request:
         ({"GENKAN_TLS": "true"}, "GENKAN_TLS is for genkan dev"),
         ({"GENKAN_CERTIFICATE": "/nowhere", "GENKAN_PRIVATE_KEY": "/nowhere"}, "/nowhere is not there"),
         ({"GENKAN_CERTIFICATE": "/nowhere"}, "GENKAN_PRIVATE_KEY cannot be used"),
-        ({"GENKAN_SEED": None, "GENKAN_TRUSTED_PROXIES": "127.0.0.1"}, "has no tenant"),
+        ({"GENKAN_SEED": None, "GENKAN_TRUSTED_PROXIES": "127.0.0.1"}, "There is no tenant"),
         ({"GENKAN_SEED": "/nowhere", "GENKAN_TRUSTED_PROXIES": "127.0.0.1"}, "cannot be read"),
     ],
 )

@@ -165,7 +165,7 @@ def messages(since: str, until: str | None, data: Path, tenant: str | None, as_j
     """
     from genkan.engine import receipts
 
-    async def look(reader: SqliteReader, clock: Clock) -> list[receipts.Figures]:
+    async def look(reader: Reader, clock: Clock) -> list[receipts.Figures]:
         return receipts.figures([row.record async for row in _trail(reader, clock, since, until)])
 
     found = looked_at(data, tenant, look)
