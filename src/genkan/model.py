@@ -588,6 +588,11 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """How long the audit log is kept: the steps of flows, and what administrators changed."""
     tell_new_places: bool = True
     """Tell people when somebody signed in to their account from a network that nobody did before."""
+    break_glass: tuple[str, ...] = ()
+    """
+    Ids of people who get in when all else fails: those that policies exclude for it. Whenever one of them proves a
+    first factor, and when one is signed in, operators are alarmed (CA-06).
+    """
     assess_risk: bool = False
     """Judge how risky each sign-in looks; while off its level is `hidden`, and no policy on risk applies (10)."""
     wrong_guesses_per_network: int = 100

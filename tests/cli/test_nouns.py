@@ -31,6 +31,19 @@ def test_a_tenant_is_listed_shown_and_its_settings_changed(genkan: Command) -> N
     assert "code_lifetime                   3m" in genkan("tenant", "show").ok().out
 
 
+def test_who_is_there_for_when_all_else_fails_is_named_by_id(genkan: Command) -> None:
+    ids = []
+    for name in ("ada", "grace"):
+        genkan("user", "create", f"{name}@example.com").ok()
+        ids.append(genkan("user", "show", f"{name}@example.com", "--json").lines()[0]["id"])
+
+    said = genkan("tenant", "update", "--set", f"break_glass={', '.join(ids)}").ok().out
+
+    assert said == f"break_glass = {ids[0]}, {ids[1]}\n"
+    assert genkan("tenant", "show", "--json").lines()[0]["settings"]["break_glass"] == ids
+    assert genkan("tenant", "update", "--set", "break_glass=").ok().out == "break_glass = empty\n"
+
+
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
@@ -42,6 +55,7 @@ def test_a_tenant_is_listed_shown_and_its_settings_changed(genkan: Command) -> N
         ("enumeration=maybe", "enumeration is one of compat, uniform."),
         ("usernames=perhaps", "usernames is true or false."),
         ("foreign_hashes=x", "foreign_hashes can only be emptied."),
+        ("break_glass=nobody,nobody", "Nobody has the id nobody."),
         ("name=other", "There is no setting name;"),
     ],
 )

@@ -314,6 +314,41 @@ async def test_a_policy_holds_at_the_next_sign_in_and_its_end_too(office: Office
     assert first_factor_by_code(office, address, "openid").status == 200
 
 
+@pytest.mark.proves("CA-03")
+def test_a_change_of_policy_holds_at_the_very_next_request_and_at_refresh(office: Office) -> None:
+    """One process owns a database, so it is every node there is."""
+    address = an_address()
+    sign_up_by_code(office, address)
+    (user,) = office.call("GET", f"/users?$filter=mail eq '{address}'").json()["value"]
+    held = first_factor_by_code(office, address, "openid offline_access").ok()["refresh_token"]
+
+    def refreshed() -> int:
+        """The number of the refusal, or 0."""
+        nonlocal held
+        answer = office.post(
+            "/oauth2/v2.0/token", client_id=office.otp_app, grant_type="refresh_token", refresh_token=held
+        )
+        held = answer.body.get("refresh_token", held)
+        return answer.error[2]
+
+    assert refreshed() == 0
+    block = {"operator": "OR", "builtInControls": ["block"]}
+    made = office.made(POLICIES, a_document([user["id"]], grantControls=block))
+    at = f"{POLICIES}/{made['id']}"
+    for change, expected in (
+        ({}, 53003),
+        ({"state": "enabledForReportingButNotEnforced"}, 0),
+        ({"grantControls": {"operator": "OR", "builtInControls": ["mfa"]}}, 0),
+        ({"state": "enabled"}, 50076),
+        ({"conditions": {"users": {"includeUsers": ["All"], "excludeUsers": [user["id"]]}}}, 0),
+        ({"conditions": {"users": {"includeUsers": [user["id"]]}}}, 50076),
+        (None, 0),
+    ):
+        answer = office.call("DELETE", at) if change is None else office.call("PATCH", at, change)
+        assert answer.status_code == 204, answer.text
+        assert refreshed() == expected, change
+
+
 @pytest.mark.parametrize(
     ("name", "sign_in", "result"),
     [

@@ -278,6 +278,28 @@ def test_revoked_sessions_are_told_before_any_policy_is_asked(world: World) -> N
     assert answer.error[2] == 50173
 
 
+@pytest.mark.proves("CA-06")
+def test_a_break_glass_account_gets_in_where_everybody_else_is_blocked_and_an_operator_sees_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, other = someone(world), someone(world)
+    id = world.subject(address).id
+    block = for_everybody("block")
+    users = replace(block.conditions.users, exclude_users=(id,))
+    block = replace(block, conditions=replace(block.conditions, users=users))
+    with world.changed(block, break_glass=(id,)):
+        wrongly = first_factor_by_password(world, address, OPENID, password="not this one")
+        assert first_factor_by_password(world, other, OPENID).error == BLOCKED
+        assert caplog.records == [], "neither a guess nor anybody else alarms"
+        first_factor_by_password(world, address, OPENID).ok()
+
+    assert wrongly.error[2] == 50126
+    alarms = [(r.levelname, r.getMessage(), vars(r).get("user")) for r in caplog.records]
+    assert alarms == [("ERROR", "break_glass:proven", id), ("ERROR", "break_glass:signed_in", id)]
+    rows = world.run(world.store.trail(limit=10_000))
+    assert [r.record.subject for r in rows if r.record.action.startswith("break_glass:")] == [id, id]
+
+
 # What is asked of contexts and limits. ---------------------------------------------------------------
 
 

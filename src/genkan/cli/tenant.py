@@ -89,6 +89,7 @@ def update(settings: tuple[str, ...], data: Path, tenant: str | None) -> None:
     Examples:
       genkan tenant update --set enumeration=uniform
       genkan tenant update --set password_min_length=15 --set access_token_lifetime=5m
+      genkan tenant update --set break_glass=0b6c1a52-6d0f-4d1c-9a40-5f3f1f0a7c11
       genkan tenant update --set foreign_hashes=        nobody is expected any more with an imported hash
     """
     from genkan.service.admin import tenants
@@ -116,8 +117,8 @@ def _read(name: str, value: str) -> Any:
         return int(value)
     if kind is timedelta and (span := re.fullmatch(r"(\d{1,6})([smhdw])", value)):
         return timedelta(**{SPANS[span[2]]: int(span[1])})
-    if kind is tuple and not value:
-        return ()
+    if kind is tuple:
+        return tuple(filter(None, (part.strip() for part in value.split(","))))
     return value
 
 
@@ -130,4 +131,4 @@ def _said(value: Any) -> str:
             if seconds and seconds % size == 0:
                 return f"{seconds // size}{word}"
         return f"{seconds}s"
-    return str(value)
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

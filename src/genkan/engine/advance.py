@@ -15,6 +15,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from genkan.engine import (
+    alarms,
     attributes,
     budgets,
     challenges,
@@ -130,7 +131,8 @@ def advance(flow: Flow | None, event: Event, facts: Facts) -> Step:
     """
     step = _advance(flow, event, facts)
     entry = log.entry(flow, event, facts, step)
-    return step if entry is None else replace(step, effects=(*step.effects, entry))
+    more = (*alarms.of_break_glass(flow, step.flow, step.reply, facts), *((entry,) if entry else ()))
+    return replace(step, effects=(*step.effects, *more)) if more else step
 
 
 def _advance(flow: Flow | None, event: Event, facts: Facts) -> Step:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from genkan.engine import seats, strangers
 from genkan.engine.advance import LAWFUL, advance
+from genkan.engine.alarms import ALARMS
 from genkan.engine.budgets import sighting
 from genkan.engine.challenges import limits
 from genkan.engine.flow import AwaitingNewPassword, Closed, Flow, bookmark, read_bookmark
@@ -44,7 +45,6 @@ from genkan.engine.messages import (
     Signals,
     Web,
 )
-from genkan.engine.telephony import ALARMS
 from genkan.engine.transaction import Change, Loaded, Needs
 from genkan.model import Kind, Reason, Risk, Secret, Subject
 from genkan.risk import score

@@ -25,6 +25,9 @@ ROTATE = Act("Rotate signing keys", "DirectoryManagement", "Update", "Directory"
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
+PEOPLE = ("ids of people",)
+"""What such a setting may be is asked of the database."""
+
 SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "enumeration": ("compat", "uniform"),
     "baseline_scopes": ("enforce", "legacy"),
@@ -52,6 +55,7 @@ SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "admin_requests": (0, 1_000_000),
     "lenient_queries": None,
     "strict_external_tenant": None,
+    "break_glass": PEOPLE,
     "foreign_hashes": (),
 }
 """What may be set: the words it may be, the least and the greatest; None for yes and no; empty: it may be emptied."""
@@ -63,7 +67,7 @@ async def change(door: Door, actor: Actor, wanted: Mapping[str, Any]) -> Tenant 
     def decide(view: View) -> Done[Tenant] | Refusal:
         before = view.directory.tenant
         for name, value in wanted.items():
-            if (objection := _objection(name, value)) is not None:
+            if (objection := _objection(name, value, view)) is not None:
                 return objection
         after = replace(before, **wanted)
         changes = tuple(
@@ -76,7 +80,7 @@ async def change(door: Door, actor: Actor, wanted: Mapping[str, Any]) -> Tenant 
     return await door.act(actor, UPDATE, decide)
 
 
-def _objection(name: str, value: Any) -> Refusal | None:
+def _objection(name: str, value: Any, view: View) -> Refusal | None:
     if name not in SETTINGS:
         return invalid(f"There is no setting {name}; there are {', '.join(sorted(SETTINGS))}.", name)
     allowed = SETTINGS[name]
@@ -84,6 +88,10 @@ def _objection(name: str, value: Any) -> Refusal | None:
         return None if isinstance(value, bool) else invalid(f"{name} is true or false.", name)
     if not allowed:
         return None if not value else invalid(f"{name} can only be emptied.", name)
+    if allowed is PEOPLE:
+        given = set(value if isinstance(value, tuple) else (value,))
+        unknown = given - view.existing("subject", given)
+        return invalid(f"Nobody has the id {min(unknown)}.", name) if unknown else None
     if isinstance(allowed[0], str):
         return None if value in allowed else invalid(f"{name} is one of {', '.join(allowed)}.", name)
     least, greatest = allowed
