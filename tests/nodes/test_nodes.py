@@ -42,7 +42,9 @@ def redeemed(node: Node, token: str, code: str) -> tuple[int, str]:
 
 
 def test_nodes_that_start_at_once_make_one_schema_and_sign_with_the_same_keys(farm: Farm) -> None:
-    time.sleep(FOLLOWED_EVERY.total_seconds() * 1.5)  # Whoever was first has seen by then what the last one added.
+    time.sleep(
+        FOLLOWED_EVERY.total_seconds() * 1.5
+    )  # Whoever was first has seen by then what the last one added.
 
     sets = [node.http.get("/shop/discovery/v2.0/keys").json()["keys"] for node in farm.nodes]
 
