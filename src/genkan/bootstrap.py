@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from genkan import __version__, model
-from genkan.console import dev, pages, world
+from genkan.console import demo_api, dev, pages, world
 from genkan.console.world import Delivery, Place
 from genkan.delivery.inbox import Inbox
 from genkan.delivery.receipts import PATH, ReceiptEndpoint, address, wanted
@@ -37,6 +38,7 @@ from genkan.service.conduct import Conductor, FlowKeys
 from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer
 from genkan.service.leaks import LeakedPasswords
+from genkan.service.outside import Outside
 from genkan.service.ports import Sender
 from genkan.service.receipts import Receipts
 from genkan.service.risk_source import HttpRiskSource
@@ -472,6 +474,9 @@ class Development:
             inbox_url=f"{base_url}/dev/inbox",
             ca_file=ca_file,
         )
+        trusted = ssl.create_default_context(cafile=ca_file) if ca_file else None
+        self._published = Outside(demo_api.LONGEST, local=True, trusted=trusted)
+        self._api = demo_api.DemoApi(authority, demo.API, self._fetch, self._clock.now)
         seeded = demo.directory(self._admin_secret).tenant
         names = (seeded.name, seeded.id, *seeded.aliases)
         self.app = App(
@@ -510,7 +515,15 @@ class Development:
             version=__version__,
             code_seconds=int(code_lifetime.total_seconds()),
         )
-        return [*pages.routes(context), *dev.routes(self._inbox, self, self), *world.routes(self)]
+        return [
+            *pages.routes(context),
+            *dev.routes(self._inbox, self, self),
+            *world.routes(self),
+            *self._api.routes(),
+        ]
+
+    async def _fetch(self, url: str) -> bytes:
+        return await self._published.ask("GET", url, {})
 
     async def _start(self) -> None:
         self._clock.move_to(
@@ -524,6 +537,7 @@ class Development:
         await self._tenant.stop()
         self._hashing.close()
         await self._surroundings.close()
+        await self._published.close()
         self._inbox.close()
 
     # What the endpoints of development mode ask for.
@@ -541,6 +555,7 @@ class Development:
         self._mail.state = Delivery()
         await self._store.wipe(demo.directory(self._admin_secret))
         await self._inbox.clear()
+        self._api.forget()
 
     def policies(self) -> Sequence[Policy]:
         return self._store.directory().policies

@@ -186,7 +186,83 @@ def test_calling_the_demo_api_without_a_second_factor_leads_to_one(visiting: Vis
     ada.use_code()
 
     ada.is_signed_in()
-    expect(ada.screen).to_contain_text("Access token for the demo API")
+    assert ada.things() == ["A teapot", "A lantern", "An umbrella"], "what was wanted is done"
+    assert ada.wire()[-1] == ("Demo API: what is mine", "things")
+
+
+@AT_WIDTHS
+def test_the_demo_api_answers_and_asks_for_more_before_something_is_given_away(
+    visiting: Visiting, size: dict[str, int], server: Server
+) -> None:
+    ada = visiting(size)
+    ada.sign_up()
+    ada.press("Call the demo API")
+    assert ada.things() == ["A teapot", "A lantern", "An umbrella"]
+    ada.look("things")
+
+    ada.press("Give away a lantern")
+    assert ada.things("A lantern is given away.") == ["A teapot", "An umbrella"]
+    assert ada.wire()[-4:] == [
+        ("Demo API: what is mine", "things"),
+        ("Demo API: give away", "insufficient_claims"),
+        ("Token, grant refresh_token", "tokens"),
+        ("Demo API: give away", "given away"),
+    ]
+    assert ada.claims("Access token for the demo API")["acrs"] == ["c1"]
+
+    ada.control("+10 min")
+    ada.press("Give away a teapot")
+    ada.told("this API wants a sign-in no older than 5 minutes")
+    assert ada.wire()[-1] == ("Demo API: give away", "insufficient_claims"), (
+        "no refresh makes a sign-in younger"
+    )
+    ada.press("Sign in once more")
+    ada.title("Check your e-mail")
+    ada.use_code()
+    ada.title("One step up")
+    ada.press("Send a code")
+    ada.title("Check your phone")
+    ada.use_code()
+    assert ada.things("A teapot is given away.") == ["An umbrella"]
+
+    call = ada.page.locator(".call").last
+    ada.show("wire")
+    call.locator("summary").click()
+    call.get_by_role("button", name="Copy as curl").click()
+    again = subprocess.run(
+        ["bash", "-c", ada.clipboard()], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert '"error":"not_found"' in again.stdout, "the token is good there; the teapot is gone"
+
+
+@BY_DRIVERS
+def test_a_policy_on_giving_away_wants_a_second_factor_that_reading_does_not(
+    visiting: Visiting, driver: str
+) -> None:
+    ada = visiting(driver=driver)
+    ada.policy("The demo API needs a second factor", "Off")
+    ada.policy("Giving something away needs a second factor", "On")
+    ada.press("Sign up")
+    ada.use_code()
+    ada.is_signed_in()
+    ada.press("Call the demo API")
+    assert ada.things() == ["A teapot", "A lantern", "An umbrella"]
+
+    ada.press("Give away an umbrella")
+    ada.told("Policy wants a second factor for this")
+    ada.press("Sign in for the demo API")
+    ada.title("Check your e-mail")
+    ada.use_code()
+    ada.title("One step up")
+    expect(ada.page.locator(".story").last).to_contain_text(
+        "The policy “Giving something away needs a second factor” applied and was not met"
+    )
+    ada.press("Send a code")
+    ada.title("Check your phone")
+    ada.use_code()
+
+    assert ada.things("An umbrella is given away.") == ["A teapot", "A lantern"]
+    assert ada.claims("Access token for the demo API")["acrs"] == ["c1"]
 
 
 @AT_WIDTHS

@@ -28,13 +28,19 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 async def test_policies_are_listed_as_graph_shows_them(desk: Desk) -> None:
     policies = (await desk.json("GET", "/dev/policies"))["policies"]
 
-    assert [policy["id"] for policy in policies] == [demo.POLICY, demo.ABROAD, demo.STRANGE_NETWORK]
+    assert [policy["id"] for policy in policies] == [
+        demo.POLICY,
+        demo.ABROAD,
+        demo.STRANGE_NETWORK,
+        demo.GIVING_AWAY,
+    ]
     assert policies[0]["displayName"] == "The demo API needs a second factor"
     assert policies[0]["grantControls"]["builtInControls"] == ["mfa"]
     assert [policy["state"] for policy in policies] == [
         "enabled",
         "disabled",
         "enabledForReportingButNotEnforced",
+        "disabled",
     ]
 
 

@@ -1,5 +1,5 @@
 """
-The demo tenant of development mode: two apps, one API, an admin client, one policy that is enabled and two to try.
+The demo tenant of development mode: two apps, one API, an admin client, one policy that is enabled and three to try.
 
 Data only. Its ids are a contract with other teams' tests and never change.
 """
@@ -12,6 +12,7 @@ from genkan.engine.messages import Directory
 from genkan.model import Attribute, Client, ClientSecret, Kind, MethodSettings, Resource, Tenant, UserFlow
 from genkan.policy.model import (
     Applications,
+    AuthenticationContext,
     Conditions,
     CountryLocation,
     GrantControls,
@@ -35,6 +36,8 @@ ADMIN_SECRET = "aaaaaaaa-0000-4000-8000-0000000000c2"
 POLICY = "aaaaaaaa-0000-4000-8000-0000000000d1"
 ABROAD = "aaaaaaaa-0000-4000-8000-0000000000d2"
 STRANGE_NETWORK = "aaaaaaaa-0000-4000-8000-0000000000d3"
+GIVING_AWAY = "aaaaaaaa-0000-4000-8000-0000000000d4"
+CONTEXT = "c1"
 HOME = "aaaaaaaa-0000-4000-8000-0000000000e1"
 HOTEL = "aaaaaaaa-0000-4000-8000-0000000000e2"
 
@@ -82,7 +85,7 @@ def directory(admin_secret: str) -> Directory:
             app_roles=PERMISSIONS,
         ),
     )
-    api = Resource(id=API, name="Demo API", uri=API_URI, scopes=("Things.Read",))
+    api = Resource(id=API, name="Demo API", uri=API_URI, scopes=("Things.Read",), optional_claims=("xms_cc",))
     return Directory(
         tenant=Tenant(id=TENANT_ID, name=TENANT, aliases=(f"{TENANT}.onmicrosoft.com",)),
         clients={app.id: app for app in apps},
@@ -120,7 +123,24 @@ def directory(admin_secret: str) -> Directory:
                 ),
                 grant_controls=GrantControls(operator="OR", built_in_controls=("block",)),
             ),
+            Policy(
+                id=GIVING_AWAY,
+                display_name="Giving something away needs a second factor",
+                state="disabled",
+                conditions=Conditions(
+                    applications=Applications(include_authentication_context_class_references=(CONTEXT,)),
+                    users=Users(include_users=("All",)),
+                ),
+                grant_controls=GrantControls(operator="OR", built_in_controls=("mfa",)),
+            ),
         ),
+        contexts={
+            CONTEXT: AuthenticationContext(
+                id=CONTEXT,
+                display_name="Giving something away",
+                description="What the demo API asks for before a thing changes hands.",
+            )
+        },
         locations={
             HOME: CountryLocation(
                 id=HOME,

@@ -9,22 +9,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from genkan.model import Secret
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
 
 class Outside:
     """One service, and the connections to it. The deadline is the caller's."""
 
-    def __init__(self, longest: int) -> None:
-        """`longest` is how many bytes of an answer are read."""
+    def __init__(self, longest: int, *, local: bool = False, trusted: SSLContext | None = None) -> None:
+        """
+        `longest` is how many bytes of an answer are read.
+
+        A `local` service is on this machine, so no proxy of the environment is asked for it. `trusted` says who
+        certifies it, where that is not who certifies everybody.
+        """
         import httpx2  # 60 ms, which only those pay who ask, and never while somebody waits
 
         self._longest = longest
-        self._client = httpx2.AsyncClient(follow_redirects=False)
+        self._client = httpx2.AsyncClient(
+            follow_redirects=False, trust_env=not local, verify=trusted or True
+        )
 
     async def ask(
         self, method: Literal["GET", "POST"], url: str, headers: Mapping[str, str], body: bytes | None = None

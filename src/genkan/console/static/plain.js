@@ -6,8 +6,8 @@ const OPENID = ["openid", "profile", "offline_access"];
 
 export const version = "";
 
-/** `configuration`: { authority, clientId, challengeTypes, capabilities, scopes }. */
-export async function create({ authority, clientId, challengeTypes, capabilities, scopes }) {
+/** `configuration`: { authority, clientId, challengeTypes, capabilities, scopes, claims }. */
+export async function create({ authority, clientId, challengeTypes, capabilities, scopes, claims }) {
   const offers = { challenge_type: [...challengeTypes, "redirect"].join(" "), capabilities: capabilities.join(" ") };
   const scope = [...new Set([...OPENID, ...scopes])].join(" ");
   let journey = crypto.randomUUID();
@@ -43,7 +43,7 @@ export async function create({ authority, clientId, challengeTypes, capabilities
   // Tokens, and what may come before them.
 
   async function token(form, username) {
-    const told = await post("/oauth2/v2.0/token", { scope, client_info: "1", ...form });
+    const told = await post("/oauth2/v2.0/token", { scope, client_info: "1", ...(claims && { claims }), ...form });
     if (told.access_token) return { session: session(told) };
     if (browser(told)) return browser(told);
     if (told.suberror === "mfa_required") return secondFactor(told.continuation_token, username);
@@ -80,10 +80,10 @@ export async function create({ authority, clientId, challengeTypes, capabilities
   }
 
   function session(told) {
-    const renew = async (asked = scopes) => {
+    const renew = async (asked = scopes, claims) => {
       journey = crypto.randomUUID();
       const answer = await post("/oauth2/v2.0/token", {
-        grant_type: "refresh_token", refresh_token: told.refresh_token, client_info: "1", scope: [...new Set([...OPENID, ...asked])].join(" "),
+        grant_type: "refresh_token", refresh_token: told.refresh_token, client_info: "1", scope: [...new Set([...OPENID, ...asked])].join(" "), ...(claims && { claims }),
       });
       return answer.failed ? failure(answer) : { session: session({ ...told, ...answer }) };
     };

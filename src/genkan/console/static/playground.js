@@ -1,5 +1,6 @@
 // The playground: an app's own screens, driven by MSAL JS or by plain fetch, beside the inbox and the wire.
 
+import { ABLE, call } from "./api.js";
 import { copy, say } from "./console.js";
 import { control, serverNow } from "./controls.js";
 import { at, h } from "./dom.js";
@@ -19,6 +20,8 @@ let calls = 0; // native calls under way
 let session = null;
 let leaving = Promise.resolve(); // until a session that was left has been forgotten, no other can begin
 let typed = null; // the code input of the screen that shows one
+let missed = null; // what the demo API was just asked for in vain
+let wanted = null; // the same, while a sign-in for it is under way
 let newest = null; // the message that came with the present step, perhaps before its answer did
 
 // What is kept over a reload. -------------------------------------------------------------------------
@@ -68,6 +71,7 @@ function driver() {
     challengeTypes: chosen("app") === "otp" ? ["oob"] : ["oob", "password"],
     capabilities: capabilities(),
     scopes: goalScopes(),
+    claims: wanted?.claims ?? (goalScopes().length ? JSON.stringify(ABLE) : undefined),
   };
   const key = `${chosen("driver")} ${JSON.stringify(configuration)}`;
   if (!drivers.has(key)) {
@@ -141,6 +145,7 @@ function alertWith(told) {
   if (!told) return;
   const offer = OFFERS[told.offer];
   place.append(h("p", {}, told.sentence), offer ? h("p", {}, link(offer[0], offer[1])) : "");
+  place.scrollIntoView({ block: "nearest" });
 }
 
 const OFFERS = {
@@ -149,12 +154,15 @@ const OFFERS = {
   reset: ["Choose a new password", () => start("reset")],
   again: ["Start again", () => startAgain()],
   "step-up": ["Sign in for the demo API", () => stepUp()],
+  prove: ["Sign in once more", () => stepUp()],
 };
 
 const ASKS = { code: askCode, password: askPassword, "new-password": askNewPassword, attributes: askAttributes, method: askMethod, enrol: askEnrol };
 
 function follow(outcome) {
+  missed = outcome.missed ?? null;
   if (outcome.failure) alertWith(advice(outcome.failure));
+  else if (outcome.refused) alertWith({ sentence: outcome.refused, offer: missed.claims ? "prove" : undefined });
   else if (outcome.browser) toBrowser(outcome.browser);
   else if (outcome.session) signedIn(outcome.session, outcome.note);
   else if (outcome.ask) ASKS[outcome.ask](outcome);
@@ -166,6 +174,7 @@ const WAYS = { "sign-up": ["Sign up", "signUp"], "sign-in": ["Sign in", "signIn"
 function start(way = kept.way ?? "sign-up") {
   if (session) leaving = session.signOut();
   session = null;
+  wanted = null;
   if (way === "reset" && chosen("app") === "otp") way = "sign-in";
   const [address, input] = field("E-mail address", { name: "address", type: "email", autocomplete: "username", required: true, value: kept.address });
   const ways = Object.entries(WAYS).filter(([name]) => name !== "reset" || chosen("app") === "password");
@@ -283,27 +292,62 @@ function toBrowser(reason) {
 const AMR = { otp: "one-time code", pwd: "password", sms: "text message", email: "e-mail code", tel: "phone" };
 const MOMENTS = new Set(["iat", "nbf", "exp", "auth_time"]);
 
-function signedIn(now, note) {
+/** `things` is what the demo API said before, and stays. */
+function signedIn(now, note, things = h("div", { class: "things", id: "things", tabindex: "-1" })) {
   session = now;
   const { claims } = decode(session.idToken);
   const name = claims.name && claims.name !== "unknown" ? claims.name : null;
   const address = claims.email ?? claims.preferred_username ?? kept.address;
   const act = (words, deed, kind = "button plain") => h("button", { type: "button", class: kind, click: () => go(deed) }, words);
-  const guarded = session.scopes.some((one) => one.startsWith(scope.split("/").slice(0, 3).join("/")));
+  const guarded = isGuarded(session);
   const heading = put("Signed in",
     h("p", {}, h("strong", {}, name ?? address), h("br"),
       h("span", { class: "soft" }, [name && address, claims.amr && `Proven by ${claims.amr.filter((one) => one !== "mfa").map((one) => AMR[one] ?? one).join(" and ")}.`].filter(Boolean).join(" · "))),
     note && h("p", { class: "soft" }, note),
     tokenCard("ID token", session.idToken, chosen("app") === "otp" ? otp : password),
     session.accessToken && tokenCard(guarded ? "Access token for the demo API" : "Access token", session.accessToken, null),
+    things,
     h("div", { class: "alert", role: "alert" }),
-    h("div", { class: "deeds" },
-      !guarded && act("Call the demo API", async () => session.ask(apiScopes), "button"),
+    h("div", { class: "deeds of-session" },
+      act("Call the demo API", () => useApi({ method: "GET" }), "button"),
       act("Refresh", async () => ({ ...await session.refresh(guarded ? apiScopes : []), note: "Fresh tokens, by the refresh token." })),
       act("Sign out", async () => { startAfterwards(); return {}; })));
   focusOn(heading);
   say(note ?? "Signed in.");
+  if (wanted) {
+    const deed = wanted;
+    wanted = null;
+    queueMicrotask(() => go(() => useApi(deed)));
+  }
   return heading;
+}
+
+const isGuarded = ({ scopes }) => scopes.some((one) => one.startsWith(scope.split("/").slice(0, 3).join("/")));
+
+/** Asks something of the demo API, with a token for it; what came of that stands on the screen. */
+async function useApi(deed) {
+  if (!isGuarded(session)) {
+    const got = await session.ask(apiScopes, JSON.stringify(ABLE));
+    if (got.failure) return { ...got, missed: deed };
+    signedIn(got.session, undefined, at("things"));
+  }
+  const said = await call(session, apiScopes, serverNow, deed.method, deed.query);
+  if (said.session !== session) signedIn(said.session, undefined, at("things"));
+  if (said.failure) return { failure: said.failure, missed: { ...deed, claims: said.claims } };
+  if (said.refused) return { refused: said.refused, missed: { ...deed, claims: said.claims } };
+  showThings(said.told);
+  return {};
+}
+
+function showThings({ things, given_away: gone }) {
+  const rows = things.map(({ id, name }) => h("li", {}, h("span", {}, name.replace(/^./, (c) => c.toUpperCase())),
+    h("button", { type: "button", class: "quiet", "aria-label": `Give away ${name}`, click: () => go(() => useApi({ method: "DELETE", query: `?id=${encodeURIComponent(id)}` })) }, "Give away")));
+  const words = gone ? `${gone.replace(/^./, (c) => c.toUpperCase())} is given away.` : "These things are yours, says the demo API.";
+  at("things").replaceChildren(h("h4", {}, words),
+    rows.length ? h("ul", {}, rows) : h("p", { class: "soft" }, "Nothing is left. Throw the tenant away, and everything is yours again."));
+  at("things").focus({ preventScroll: true });
+  at("things").scrollIntoView({ block: "nearest" });
+  say(words);
 }
 
 function startAfterwards() {
@@ -328,10 +372,13 @@ function tokenCard(name, token, audience) {
         h("dd", {}, typeof value === "string" ? value : JSON.stringify(value), MOMENTS.has(key) && h("span", { class: "soft" }, ` ${new Date(value * 1000).toLocaleString()}`)))))));
 }
 
+/** Signs in anew for what is wanted of the demo API, and then asks for it again. */
 function stepUp() {
+  const deed = missed ?? { method: "GET" };
   setup.querySelector("[name=goal][value=api]").checked = true;
   keepSetup();
   start("sign-in");
+  wanted = deed;
   go(async () => { await leaving; return (await driver()).signIn(kept.address); });
 }
 

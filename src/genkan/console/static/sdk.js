@@ -8,8 +8,8 @@ import { version, CustomAuthPublicClientApplication } from "./msal.js";
 
 export { version };
 
-/** `configuration`: { authority, clientId, challengeTypes, capabilities, scopes }. */
-export async function create({ authority, clientId, challengeTypes, capabilities, scopes }) {
+/** `configuration`: { authority, clientId, challengeTypes, capabilities, scopes, claims }. */
+export async function create({ authority, clientId, challengeTypes, capabilities, scopes, claims }) {
   const secure = new URL(authority, location.href);
   secure.protocol = "https:"; // the SDK wants it so, and never contacts it
   const app = await CustomAuthPublicClientApplication.create({
@@ -74,7 +74,7 @@ export async function create({ authority, clientId, challengeTypes, capabilities
         submit: async (text) => next(await state.submitPassword(text), username),
       };
     }
-    if (state.signIn) return next(await state.signIn({ scopes }), username); // the account, or the new password, is there
+    if (state.signIn) return next(await state.signIn({ scopes, claims }), username); // the account, or the new password, is there
     return { session: await session(result.data) };
   }
 
@@ -101,8 +101,8 @@ export async function create({ authority, clientId, challengeTypes, capabilities
   }
 
   function signedIn(account, result) {
-    const again = (forceRefresh) => async (asked) => {
-      const got = await account.getAccessToken({ forceRefresh, scopes: asked });
+    const again = (forceRefresh) => async (asked, claims) => {
+      const got = await account.getAccessToken({ forceRefresh, scopes: asked, claims });
       return got.isFailed() ? failed(got.error) : { session: signedIn(account, got) };
     };
     return {
@@ -116,7 +116,7 @@ export async function create({ authority, clientId, challengeTypes, capabilities
   }
 
   return {
-    signIn: async (username) => next(await app.signIn({ username, scopes }), username),
+    signIn: async (username) => next(await app.signIn({ username, scopes, claims }), username),
     signUp: async (username) => next(await app.signUp({ username }), username),
     resetPassword: async (username) => next(await app.resetPassword({ username }), username),
     /** The session that is still there after a reload, if any. */

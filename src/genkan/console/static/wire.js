@@ -2,34 +2,43 @@
 //
 // The page's own `fetch` is watched from outside, so the SDK runs as it is and knows nothing of it.
 
+import { THINGS } from "./api.js";
 import { copy } from "./console.js";
 import { ask, at, h, timeOf } from "./dom.js";
-import { answerName, isNative, phaseAfter, requestName } from "./words.js";
+import { API_REQUESTS, answerName, apiAnswerName, isNative, phaseAfter, requestName } from "./words.js";
 
 const journeys = at("journeys");
 const body = at("wire-body");
 const stage = at("stage");
-const known = new Map(); // correlation id → { list, story, count }
+const known = new Map(); // correlation id → { list, story, turn, told, before }, of its newest part
 let number = 0;
+let latest = null; // the correlation id of the part that stands last
 
-/** Begins to record the native calls of this page. */
+/** Begins to record the native calls of this page, and what it asks of the demo API. */
 export function record(authority, { started, answered }) {
   const real = window.fetch.bind(window);
   window.fetch = async (input, how = {}) => {
     const url = new URL(typeof input === "string" ? input : input.url ?? input.href, location.href);
     const endpoint = url.pathname.startsWith(`${authority}/`) ? url.pathname.slice(authority.length) : "";
-    if (!isNative(endpoint)) return real(input, how);
-    const form = Object.fromEntries(new URLSearchParams(how.body ?? ""));
+    const isApi = url.pathname === THINGS;
+    if (!isNative(endpoint) && !isApi) return real(input, how);
+    const call = {
+      url,
+      endpoint: isApi ? url.pathname + url.search : endpoint,
+      isApi,
+      method: how.method ?? "GET",
+      form: isApi ? how.headers : Object.fromEntries(new URLSearchParams(how.body ?? "")),
+    };
     const began = performance.now();
     started();
     try {
       const answer = await real(input, how);
       const text = await answer.clone().text();
-      show({ url, endpoint, form, status: answer.status, text, took: performance.now() - began, correlation: answer.headers.get("client-request-id") });
+      show({ ...call, status: answer.status, text, challenge: answer.headers.get("www-authenticate"), took: performance.now() - began, correlation: answer.headers.get("client-request-id") });
       answered();
-      return asElsewhere(answer, text);
+      return isApi ? answer : asElsewhere(answer, text);
     } catch (error) {
-      show({ url, endpoint, form, status: 0, text: "{}", took: performance.now() - began, correlation: null });
+      show({ ...call, status: 0, text: "{}", took: performance.now() - began, correlation: null });
       answered();
       throw error;
     }
@@ -48,7 +57,8 @@ function asElsewhere(answer, text) {
 
 const quote = (text) => `'${text.replace(/'/g, `'\\''`)}'`;
 
-function curl({ url, form }) {
+function curl({ url, form, isApi, method }) {
+  if (isApi) return [`curl -s -X ${method} ${quote(url.href)}`, ...Object.entries(form).map(([name, value]) => `  -H ${quote(`${name}: ${value}`)}`)].join(" \\\n");
   const fields = Object.entries(form).map(([name, value]) => `  --data-urlencode ${quote(`${name}=${value}`)}`);
   return [`curl -s ${quote(url.href)}`, ...fields].join(" \\\n");
 }
@@ -61,15 +71,17 @@ function members(values) {
   }));
 }
 
-function journey(correlation, form, endpoint) {
+/** Where a call is shown: below the one before it, if they belong together. An SDK may come back to an id later. */
+function journey(correlation, { form, endpoint, isApi }) {
   const found = known.get(correlation);
-  if (found) return found;
+  if (found && correlation === latest) return found;
+  latest = correlation;
   const list = h("ol", { class: "calls-list" });
   const story = h("div", { class: "story", hidden: true });
-  const title = NAMES.find(([start]) => endpoint.startsWith(start))?.[1] ?? "Refresh";
+  const title = isApi ? "Demo API" : NAMES.find(([start]) => endpoint.startsWith(start))?.[1] ?? "Refresh";
   const name = endpoint === "/oauth2/v2.0/token" && form.grant_type === "refresh_token" ? "Refresh" : title;
   journeys.append(h("article", { class: "journey" }, h("h3", {}, name, h("span", { class: "journey-time" }, form.username ?? "")), list, story));
-  const made = { list, story, turn: 0 };
+  const made = { list, story, turn: 0, told: 0, before: found?.told ?? 0 };
   known.set(correlation, made);
   return made;
 }
@@ -78,22 +90,23 @@ const NAMES = [["/signup", "Sign-up"], ["/resetpassword", "Password reset"], ["/
 function show(call) {
   let told = {};
   try { told = JSON.parse(call.text); } catch { /* not JSON: shown as it is */ }
-  const [word, kind] = call.status === 0 ? ["no answer", "refused"] : answerName(call.status, told);
-  const at_ = journey(call.correlation ?? crypto.randomUUID(), call.form, call.endpoint);
+  const [word, kind] = call.status === 0 ? ["no answer", "refused"] : call.isApi ? apiAnswerName(told, call.challenge) : answerName(call.status, told);
+  const part = journey(call.isApi ? THINGS : call.correlation ?? crypto.randomUUID(), call);
   const button = h("button", { type: "button", class: "quiet", click: () => copy(curl(call), button, "the request as curl") }, "Copy as curl");
-  const phase = phaseAfter(call.endpoint, told);
+  const phase = call.isApi ? "" : phaseAfter(call.endpoint, told);
+  const answer = call.challenge ? { "www-authenticate": call.challenge, ...told } : told;
   number += 1;
   const follows = nearEnd();
-  at_.list.append(h("li", { class: "call fresh" }, h("details", {},
+  part.list.append(h("li", { class: "call fresh" }, h("details", {},
     h("summary", {},
       h("span", { class: "call-number", "aria-hidden": "true" }, String(number)),
-      h("span", { class: "call-name" }, requestName(call.endpoint, call.form)),
+      h("span", { class: "call-name" }, call.isApi ? API_REQUESTS[call.method] : requestName(call.endpoint, call.form)),
       h("span", { class: "call-word", "data-kind": kind }, word),
-      h("span", { class: "call-path" }, h("span", {}, "POST "), call.endpoint),
+      h("span", { class: "call-path" }, h("span", {}, `${call.method} `), call.endpoint),
       h("span", { class: "call-status" }, call.status === 0 ? "—" : `${call.status} · ${Math.max(1, Math.round(call.took))} ms`)),
     h("div", { class: "call-body" },
       h("h4", {}, "Request"), members(call.form),
-      h("h4", {}, "Answer", phase && h("span", {}, ", and the flow is now in ", h("code", {}, phase))), Object.keys(told).length ? members(told) : h("p", { class: "soft" }, "An empty answer."),
+      h("h4", {}, "Answer", phase && h("span", {}, ", and the flow is now in ", h("code", {}, phase))), Object.keys(answer).length ? members(answer) : h("p", { class: "soft" }, "An empty answer."),
       h("p", { class: "call-tools" }, button)))));
   at("wire-empty").hidden = true;
   at("wire-clear").disabled = false;
@@ -101,7 +114,7 @@ function show(call) {
   if (follows) toEnd();
   const stopped = told.error !== undefined && !told.continuation_token && !TRIED_AGAIN.has(told.error_codes?.[0]);
   const over = kind === "done" || word === "redirect" || stopped;
-  if (call.correlation) tell(call.correlation, at_, over);
+  if (call.correlation) tell(call.correlation, part, over);
 }
 
 /** Refusals after which the person tries once more: a wrong code, a wrong or unfit password. */
@@ -112,11 +125,14 @@ const nearEnd = () => body.scrollHeight - body.scrollTop - body.clientHeight < 1
 const toEnd = () => { body.scrollTop = body.scrollHeight; };
 
 /** What the server says it decided, once it decided something. */
-async function tell(correlation, { story }, over) {
-  const turn = ++known.get(correlation).turn;
-  const { stories } = await ask(`/dev/story?correlation_id=${encodeURIComponent(correlation)}`).catch(() => ({ stories: [] }));
-  const entry = known.get(correlation);
-  if (!entry || turn !== entry.turn || !stories.some((one) => one.events.some((event) => event.because.length) || one.unconcerned.length)) return;
+async function tell(correlation, part, over) {
+  const turn = ++part.turn;
+  const { stories: all } = await ask(`/dev/story?correlation_id=${encodeURIComponent(correlation)}`).catch(() => ({ stories: [] }));
+  if (known.get(correlation) !== part || turn !== part.turn) return;
+  part.told = all.length;
+  const stories = all.slice(part.before); // those before stand with an earlier part
+  if (!stories.some((one) => one.events.some((event) => event.because.length) || one.unconcerned.length)) return;
+  const { story } = part;
   const follows = nearEnd();
   story.replaceChildren(...stories.flatMap((one, place) => chapters(one, over || place + 1 < stories.length)));
   story.hidden = false;
@@ -148,6 +164,7 @@ function count(many) {
 export function clear() {
   known.clear();
   number = 0;
+  latest = null;
   journeys.replaceChildren();
   at("wire-empty").hidden = false;
   at("wire-clear").disabled = true;

@@ -45,6 +45,15 @@ export function answerName(status, body) {
   return [String(status), "next"];
 }
 
+export const API_REQUESTS = { GET: "Demo API: what is mine", DELETE: "Demo API: give away" };
+
+/** What an answer of the demo API is: [word, kind]. The word of a refusal is that of its last challenge. */
+export function apiAnswerName(body, challenge) {
+  if (body.error === undefined) return [body.given_away ? "given away" : "things", "done"];
+  const word = [...(challenge ?? "").matchAll(/\berror="([^"]*)"/g)].at(-1)?.[1] ?? body.error;
+  return [word, word.startsWith("insufficient") ? "policy" : "refused"];
+}
+
 /** The phase of the specification that an answer leads to (native-auth-v1, 1.8); "" when it stays or the flow is over. */
 export function phaseAfter(endpoint, body) {
   const family = { "/signup": "SU", "/resetp": "RP", "/oauth2": "SI" }[endpoint.slice(0, 7)] ?? "";
