@@ -126,12 +126,12 @@ class Reply:
         return self
 
 
-def start(data: Path, *arguments: str, port: int = 0) -> Server:
-    """Start a process on this folder and wait for its line."""
+def start(data: Path, *arguments: str, port: int = 0, python: str = sys.executable) -> Server:
+    """Start a process on this folder, by this interpreter, and wait for its line."""
     with (data.parent / f"{data.name}.log").open("a") as log:
         process = subprocess.Popen(
             [
-                sys.executable,
+                python,
                 "-m",
                 "genkan",
                 "dev",
@@ -156,9 +156,9 @@ def start(data: Path, *arguments: str, port: int = 0) -> Server:
 
 
 @contextmanager
-def running(data: Path, *arguments: str) -> Iterator[Server]:
+def running(data: Path, *arguments: str, python: str = sys.executable) -> Iterator[Server]:
     """A process for the length of a block."""
-    server = start(data, *arguments)
+    server = start(data, *arguments, python=python)
     try:
         yield server
     finally:
