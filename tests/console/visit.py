@@ -33,7 +33,7 @@ axe.run(document, {
 
 KINDS = """
 (() => {
-    const beside = /^(d|href|src|value|id|data-id|datetime|title|aria-label)$/;
+    const beside = /^(d|href|src|value|id|data-id|datetime|style|title|aria-label)$/;
     const kind = (one) => [
         one.tagName,
         one.disabled,
