@@ -474,8 +474,7 @@ class Development:
             inbox_url=f"{base_url}/dev/inbox",
             ca_file=ca_file,
         )
-        trusted = ssl.create_default_context(cafile=ca_file) if ca_file else None
-        self._published = Outside(demo_api.LONGEST, local=True, trusted=trusted)
+        self._published: Outside | None = None
         self._api = demo_api.DemoApi(authority, demo.API, self._fetch, self._clock.now)
         seeded = demo.directory(self._admin_secret).tenant
         names = (seeded.name, seeded.id, *seeded.aliases)
@@ -523,6 +522,11 @@ class Development:
         ]
 
     async def _fetch(self, url: str) -> bytes:
+        """What the demo API reads of what is published: over HTTP, as anybody's would."""
+        if self._published is None:
+            ca = self.announcement.ca_file
+            trusted = ssl.create_default_context(cafile=ca) if ca else None
+            self._published = Outside(demo_api.LONGEST, local=True, trusted=trusted)
         return await self._published.ask("GET", url, {})
 
     async def _start(self) -> None:
@@ -537,7 +541,8 @@ class Development:
         await self._tenant.stop()
         self._hashing.close()
         await self._surroundings.close()
-        await self._published.close()
+        if self._published is not None:
+            await self._published.close()
         self._inbox.close()
 
     # What the endpoints of development mode ask for.

@@ -32,9 +32,7 @@ class Outside:
         import httpx2  # 60 ms, which only those pay who ask, and never while somebody waits
 
         self._longest = longest
-        self._client = httpx2.AsyncClient(
-            follow_redirects=False, trust_env=not local, verify=trusted or True
-        )
+        self._client = httpx2.AsyncClient(follow_redirects=False, trust_env=not local, verify=trusted or True)
 
     async def ask(
         self, method: Literal["GET", "POST"], url: str, headers: Mapping[str, str], body: bytes | None = None
