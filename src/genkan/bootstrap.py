@@ -30,6 +30,7 @@ from genkan.delivery.receipts import PATH, ReceiptEndpoint, address, wanted
 from genkan.engine import receipts, story
 from genkan.engine.messages import Directory
 from genkan.engine.transaction import Outgoing, Settled, SignInQuery, StoreUnavailable
+from genkan.exchange import Request, Response
 from genkan.policy.model import Policy
 from genkan.service import demo
 from genkan.service.addresses import Addresses, CannotRead
@@ -52,6 +53,7 @@ from genkan.store.tenant import Reader, Store
 from genkan.telemetry import configure, log
 from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
+from genkan.wire import health
 from genkan.wire.graph.answers import Pages
 from genkan.wire.graph.api import Tenancy
 from genkan.wire.graph.tokens import Endpoint
@@ -657,7 +659,11 @@ class Production:
             names |= dict.fromkeys((tenant.name, tenant.id, *tenant.aliases), runtime.edge)
         self.app = App(
             tenants=names,
-            pages=self._receipt_pages(),
+            pages={
+                ("GET", "/healthz"): health.alive,
+                ("GET", "/readyz"): self._is_ready,
+                **self._receipt_pages(),
+            },
             static=lambda *_: None,
             clock=self._clock.now,
             development=False,
@@ -695,6 +701,10 @@ class Production:
             await store.replace_directory(directory)
         for runtime in self._tenants:
             await runtime.start(self._way_out(runtime))
+
+    async def _is_ready(self, request: Request) -> Response:
+        looks = [runtime.store.time for runtime in self._tenants]
+        return await health.ready(looks, self._clock.now, request)
 
     def _way_out(self, runtime: TenantRuntime) -> Sender:
         from genkan.delivery.dispatch import Dispatch

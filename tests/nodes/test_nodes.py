@@ -196,10 +196,15 @@ def test_when_the_database_restarts_nothing_is_lost_and_nobody_has_to_restart_a_
         cluster.kill()
         answers = [redeemed(node, token, code) for node in farm.nodes]
         listed = [node.http.get("/shop/discovery/v2.0/keys").status_code for node in farm.nodes]
+        unready = [node.http.get("/readyz") for node in farm.nodes]
+        alive = [node.http.get("/healthz").status_code for node in farm.nodes]
         cluster.start()
 
         assert answers == [(503, "temporarily_unavailable")] * 2
-        assert listed == [200, 200]
+        assert listed == alive == [200, 200]
+        assert [answer.status_code for answer in unready] == [503, 503]
+        assert unready[0].json()["why"] == ["a database does not answer"]
+        assert [node.http.get("/readyz").status_code for node in farm.nodes] == [200, 200]
         assert redeemed(farm.nodes[0], token, code)[0] == 200
         assert redeemed(farm.nodes[1], token, code)[0] == 400
     cluster.remove()

@@ -43,7 +43,7 @@ PREFIX: Final = "genkan_"
 CONNECTIONS: Final = 10
 """At most, of one process, for all its tenants together."""
 
-PATIENCE: Final = timedelta(seconds=5)
+PATIENCE: Final = timedelta(seconds=3)
 """How long somebody waits for a connection."""
 LOCK: Final = timedelta(seconds=5)
 """How long a batch waits for those of other processes."""
@@ -443,7 +443,8 @@ class QueuedBatches(Batches):
             try:
                 return super()._begin()
             except psycopg.OperationalError:
-                if not cast("Session", self.writer).is_broken:
+                session = cast("Session | None", self._writer)
+                if session is None or not session.is_broken:  # None is to be had, or this one works.
                     raise
                 self._disconnect()
         return super()._begin()

@@ -82,6 +82,10 @@ class Reader(ABC):
         """See what is configured now, whoever changed it; return its revision."""
         return (await self._read(self._see)).directory.revision
 
+    async def time(self) -> datetime:
+        """What time it is for whatever is written now. Raises: `StoreUnavailable`."""
+        return await self._read(self._tick)
+
     async def read(self, needs: Needs) -> Loaded:
         """Return one consistent view of what was committed last."""
 
