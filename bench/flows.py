@@ -6,6 +6,7 @@ another. Codes are read from the development inbox's file, which costs the serve
 
     make bench                          the table in docs/explanation/performance.md
     make bench ARGS="--seconds 5 --connections 8 --journey code"
+    make bench ARGS="--database postgresql://genkan@/bench"
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ from genkan.engine.transaction import Change, Needs
 from genkan.factors import password
 from genkan.model import Authenticator, Identifier, Kind, Message, Subject
 from genkan.service import demo
+from genkan.store.places import places
 from genkan.store.sealing import Keys, open_master_key
-from genkan.store.sqlite import SqliteStore
+from genkan.store.tenant import Store
 
 PASSWORD = "five calm lanterns by the river"
 TARGETS = {"code": {"RS256": 730, "ES256": 1640}, "password": {"RS256": 33, "ES256": 33}}
@@ -65,10 +67,15 @@ class Measured:
 # The database before the run. -----------------------------------------------------------------------
 
 
-async def prepare(folder: Path, people: int, algorithm: Any, journey: str) -> list[Person]:
+async def prepare(
+    folder: Path, people: int, algorithm: Any, journey: str, database: str = ""
+) -> list[Person]:
     """A database with so many people, and without the limits that would stop a load from one machine."""
     keys = Keys(open_master_key(folder / "master.key"))
-    store = SqliteStore.open(folder / f"{demo.TENANT}.db", demo.TENANT_ID, keys, lambda: datetime.now(UTC))
+    if database:
+        _drop(database)
+    lies = places(folder, keys, database, has_the_time=False)
+    store = lies.open(demo.TENANT_ID, lambda: datetime.now(UTC), demo.TENANT)
     directory = demo.directory("not used by this benchmark")
     clients = {id: replace(c, signing_algorithm=algorithm) for id, c in directory.clients.items()}
     tenant = replace(directory.tenant, sms_per_calling_code=0, sms_per_prefix=0)
@@ -85,10 +92,21 @@ async def prepare(folder: Path, people: int, algorithm: Any, journey: str) -> li
     found = [Person(f"person{n}@example.com", f"+4479{n:08d}") for n in range(people)]
     await asyncio.gather(*(_create(store, person, journey, material, n) for n, person in enumerate(found)))
     await store.close()
+    lies.close()
     return found
 
 
-async def _create(store: SqliteStore, person: Person, journey: str, material: Any, n: int) -> None:
+def _drop(database: str) -> None:
+    """An earlier run has left the demo tenant under another master key."""
+    import psycopg
+
+    from genkan.store.postgres import schema_of
+
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {schema_of(demo.TENANT_ID)} CASCADE".encode())
+
+
+async def _create(store: Store, person: Person, journey: str, material: Any, n: int) -> None:
     now = datetime.now(UTC)
     address = identifiers.email(person.address)
     number = Identifier(kind="phone", key=person.number, value=person.number)
@@ -122,7 +140,9 @@ async def _create(store: SqliteStore, person: Person, journey: str, material: An
 # The server. ----------------------------------------------------------------------------------------
 
 
-def start(folder: Path, core: int | None) -> tuple[subprocess.Popen[str], dict[str, Any], float]:
+def start(
+    folder: Path, core: int | None, database: str = ""
+) -> tuple[subprocess.Popen[str], dict[str, Any], float]:
     """The process, the line it printed, and the seconds until it answered."""
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -141,6 +161,7 @@ def start(folder: Path, core: int | None) -> tuple[subprocess.Popen[str], dict[s
         ],
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "GENKAN_DATABASE": database},
     )
     assert process.stdout is not None
     if core is not None:
@@ -327,8 +348,8 @@ def run(journey: str, algorithm: str, arguments: argparse.Namespace) -> Measured
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         wanted = arguments.people if journey == "code" else max(2000, arguments.people // 10)
-        people = asyncio.run(prepare(folder, wanted, algorithm, journey))
-        process, told, _ = start(folder, 0 if arguments.pin else None)
+        people = asyncio.run(prepare(folder, wanted, algorithm, journey, arguments.database))
+        process, told, _ = start(folder, 0 if arguments.pin else None, arguments.database)
         try:
             return asyncio.run(
                 load(told, process.pid, folder, people, journey, arguments.connections, arguments.seconds)
@@ -375,6 +396,9 @@ def main() -> None:
     parser.add_argument("--algorithm", choices=["RS256", "ES256"], help="only this one")
     parser.add_argument(
         "--no-pin", dest="pin", action="store_false", help="do not pin the server to one core"
+    )
+    parser.add_argument(
+        "--database", default="", help="address of a PostgreSQL whose demo tenant may be overwritten [SQLite]"
     )
     parser.add_argument("--steps", action="store_true", help="show p50 and p99 of every step")
     arguments = parser.parse_args()

@@ -46,7 +46,7 @@ from genkan.service.risk_source import HttpRiskSource
 from genkan.service.telephony_risk import HttpTelephonyRisk
 from genkan.service.worker import Worker
 from genkan.settings import LOOPBACK, Settings
-from genkan.store.places import Files, places
+from genkan.store.places import Places, places
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
 from genkan.store.sqlite import InUse
 from genkan.store.tenant import Reader, Store
@@ -444,7 +444,8 @@ class Development:
         secret = hmac.digest(keys.of(KeyPurpose.DEVELOPMENT, demo.TENANT_ID), b"admin client", "sha256")
         self._admin_secret = base64.urlsafe_b64encode(secret).decode().rstrip("=")
         self._clock = Clock()
-        self._store = Files(folder, keys).open(demo.TENANT_ID, self._clock.now, demo.TENANT)
+        self._places = _places(settings, keys, has_the_time=False)  # Tests move the clock.
+        self._store = self._places.open(demo.TENANT_ID, self._clock.now, demo.TENANT)
         self._inbox = Inbox(folder / "inbox.db", lambda: self._store.directory().tenant.brand)
         self._mail = MailProvider(self._inbox)
         self._place = Place()
@@ -546,6 +547,7 @@ class Development:
         if self._published is not None:
             await self._published.close()
         self._inbox.close()
+        self._places.close()
 
     # What the endpoints of development mode ask for.
 
@@ -589,6 +591,22 @@ class Development:
     async def stories(self, correlation_id: str) -> Sequence[story.Story]:
         entries = await self._store.sign_ins(SignInQuery(correlation_id=correlation_id))
         return story.tell(entries, await self._store.trail(correlation_id), self._store.directory())
+
+
+def _places(settings: Settings, keys: Keys, *, has_the_time: bool = True) -> Places:
+    """
+    Where the tenants lie that are to be served.
+
+    Raises: `CannotOpen`.
+    """
+    return places(
+        settings.data,
+        keys,
+        settings.database,
+        connections=settings.database_connections,
+        prepares=settings.database_prepares,
+        has_the_time=has_the_time,
+    )
 
 
 # Production. ---------------------------------------------------------------------------------------
@@ -638,13 +656,7 @@ class Production:
         self._seeds: list[tuple[Store, Directory]] = []
         self._tenants: list[TenantRuntime] = []
         names: dict[str, TenantEdge] = {}
-        self._places = places(
-            settings.data,
-            keys,
-            settings.database,
-            connections=settings.database_connections,
-            prepares=settings.database_prepares,
-        )
+        self._places = _places(settings, keys)
         for store, tenant in self._stores(settings):
             runtime = TenantRuntime(
                 store,

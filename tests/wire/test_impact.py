@@ -27,6 +27,7 @@ from genkan.policy.model import (
 )
 from genkan.policy.trace import REPORT_ONLY
 from genkan.service import inquiry
+from genkan.store.sqlite import SqliteStore
 from tests.server import first_factor_by_code, new_address, new_number
 from tests.wire import strict
 from tests.wire.journeys import OPENID, PASSWORD, first_factor_by_password
@@ -144,7 +145,9 @@ def test_a_policy_that_is_enabled_is_compared_with_a_tenant_without_it(world: Wo
 
 def run(world: World, *words: str) -> tuple[int, str]:
     """What a command says about the folder of a server that runs."""
-    folder = world._development._store._lock.name.rpartition("/")[0]
+    store = world._development._store
+    assert isinstance(store, SqliteStore)
+    folder = store._lock.name.rpartition("/")[0]
     done = CliRunner().invoke(main, [*words, "--data", folder])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.output

@@ -69,9 +69,11 @@ class Files:
 
 
 class Schemas:
-    """Each tenant in a schema of one PostgreSQL database. Its clock is that of all (TIM-01)."""
+    """Each tenant in a schema of one PostgreSQL database, whose clock is that of all (TIM-01)."""
 
-    def __init__(self, database: Database, keys: Keys) -> None:
+    def __init__(self, database: Database, keys: Keys, *, has_the_time: bool) -> None:
+        """`has_the_time` False: the clock that is handed in is asked, not the database's."""
+        self._has_the_time = has_the_time
         self.name = f"the database {database.name}"
         self._database = database
         self._keys = keys
@@ -82,20 +84,32 @@ class Schemas:
     def open(self, tenant_id: str, clock: Callable[[], datetime], name: str = "") -> Store:
         from genkan.store.postgres import PostgresStore
 
-        return PostgresStore.open(self._database, tenant_id, self._keys)
+        asked = None if self._has_the_time else clock
+        return PostgresStore.open(self._database, tenant_id, self._keys, asked)
 
     def peek(self, tenant_id: str, clock: Callable[[], datetime]) -> Reader:
         from genkan.store.postgres import PostgresReader
 
-        return PostgresReader.peek(self._database, tenant_id, self._keys)
+        asked = None if self._has_the_time else clock
+        return PostgresReader.peek(self._database, tenant_id, self._keys, asked)
 
     def close(self) -> None:
         self._database.close()
 
 
-def places(folder: Path, keys: Keys, url: str = "", *, connections: int = 4, prepares: bool = True) -> Places:
+def places(
+    folder: Path,
+    keys: Keys,
+    url: str = "",
+    *,
+    connections: int = 4,
+    prepares: bool = True,
+    has_the_time: bool = True,
+) -> Places:
     """
     Return the databases of a deployment: at PostgreSQL's address if one is given, else in the folder.
+
+    `has_the_time` False: PostgreSQL is not asked for the time.
 
     Raises: `CannotOpen`.
     """
@@ -107,4 +121,5 @@ def places(folder: Path, keys: Keys, url: str = "", *, connections: int = 4, pre
         raise CannotOpen(
             "For PostgreSQL the packages of the extra `postgres` are needed: pip install 'genkan[postgres]'"
         ) from None
-    return Schemas(Database(url, prepares=prepares, connections=connections), keys)
+    database = Database(url, prepares=prepares, connections=connections)
+    return Schemas(database, keys, has_the_time=has_the_time)
