@@ -6,12 +6,18 @@ Source: native-auth-v1 5, 10.3; conditional-access 6.2, 6.3; ENR-02, ENR-03; row
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
-from genkan.model import Kind, MethodSettings
+from genkan import identifiers
+from genkan.engine.messages import PutAuthenticator
+from genkan.engine.transaction import Needs
+from genkan.model import Identifier, Kind, MethodSettings
 from genkan.service import demo
+from genkan.wire.entra_v1 import READERS
 from tests.server import Reply, first_factor_by_code, new_address, new_number, newest, register_phone
 from tests.wire import strict
 from tests.wire.journeys import (
@@ -547,3 +553,91 @@ def test_when_the_policy_is_withdrawn_the_app_starts_anew(world: World) -> None:
 
     assert [a.error for a in answers] == [("invalid_request", "", 55200)] * 2
     assert anew.status == 200
+
+
+# Who may, and for how long. -------------------------------------------------------------------------
+
+
+def place(text: str) -> Identifier:
+    found = identifiers.phone(text) or identifiers.email(text)
+    assert found is not None
+    return found
+
+
+@pytest.mark.proves("ENR-01", "ENR-05")
+def test_whoever_has_a_second_factor_adds_or_changes_none_by_the_first_alone(world: World) -> None:
+    """Another number is another method: nothing on the wire changes one, and the password alone registers none."""
+    address, number, other = new_address(), new_number(), new_number()
+    kept = world.person(address, password=PASSWORD, seconds=(place(number),), age=timedelta(days=2))
+    asked = first_factor_by_password(world, address, world.scope)
+
+    answers = [
+        enrol(world, world.password_app, asked.token, target) for target in (other, number, new_address())
+    ]
+    listed_ = world.post(
+        strict.REGISTER_INTROSPECT, client_id=world.password_app, continuation_token=asked.token
+    )
+
+    assert {answer.error[0] for answer in (*answers, listed_)} == {"invalid_request"}
+    assert world.messages(other) == world.messages(number) == []
+    assert set(kept) == {number}
+
+
+@pytest.mark.proves("ENR-01")
+def test_what_was_proven_more_than_ten_minutes_ago_registers_nothing(world: World) -> None:
+    _, asked = after_password(world)
+    sent = enrol(world, world.password_app, asked.token, new_number()).ok()
+    world.advance(9 * 60)
+    still = enrol(world, world.password_app, sent.token, new_number())
+    world.advance(2 * 60)
+    number = new_number()
+
+    late = enrol(world, world.password_app, still.ok().token, number)
+
+    assert late.error[0] == "expired_token"
+    assert world.messages(number) == []
+    assert enrol(world, world.password_app, still.token, number).error[0] != "", "the flow is over"
+
+
+@pytest.mark.proves("ENR-07")
+def test_no_owner_takes_a_method_away_and_when_an_administrator_did_the_next_is_registered_as_the_first(
+    world: World,
+) -> None:
+    address, number = new_address(), new_number()
+    world.person(address, password=PASSWORD, seconds=(place(number),), age=timedelta(days=2))
+    assert not any("remove" in path or "delete" in path for path in READERS), "the wire has no such call"
+    loaded = world.run(world.store.read(Needs(identifier=place(address).key)))
+    (phone,) = (a for a in loaded.authenticators if a.target == place(number))
+
+    world.write(PutAuthenticator(replace(phone, state="tombstoned")))
+    asked = first_factor_by_password(world, address, world.scope)
+
+    assert asked.error == REGISTRATION_REQUIRED
+    assert enrol(world, world.password_app, asked.token, number).error == INVALID_CONTACT, (
+        "ENR-02 holds again"
+    )
+
+
+@pytest.mark.proves("ENR-10")
+def test_five_accounts_may_add_one_number_and_the_sixth_needs_an_administrator(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = new_number()
+
+    def registers() -> Reply:
+        seen = ids(world, number)
+        _, asked = after_password(world)
+        sent = enrol(world, world.password_app, asked.token, number)
+        if sent.status != 200:
+            return sent
+        code = newest(world, number, "enrol", seen)
+        return finish(world, world.password_app, sent.token, oob=code)
+
+    answers = list[Reply]()
+    for _ in range(6):
+        answers.append(registers())
+        world.advance(1200)  # A number gets three codes in ten minutes, and five in an hour.
+
+    assert [answer.status for answer in answers] == [200] * 5 + [400]
+    assert answers[5].error == INVALID_CONTACT
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == ["method:shared"]

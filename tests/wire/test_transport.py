@@ -7,6 +7,7 @@ Source: native-auth-v1 1.1 to 1.5, 1.10; rows 1 to 28.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,10 +18,12 @@ import httpx2
 import pytest
 
 from tests.server import BOTH, Reply, first_factor_by_code, new_number, newest
+from tests.store.test_crashes import no_file_may_grow_past
 from tests.wire import strict
 from tests.wire.journeys import (
     account_by_code,
     account_by_password,
+    begun,
     code_sent,
     first_factor_by_password,
     ids,
@@ -453,11 +456,22 @@ def locked(folder: Path) -> Iterator[None]:
         database.execute("ROLLBACK")
 
 
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """For a block the disk has no room for another page of the log."""
+    with no_file_may_grow_past((folder / "data" / "dev.db-wal").stat().st_size):
+        yield
+
+
+UNAVAILABLE = ("temporarily_unavailable", "", 90055)
+
+
 @pytest.mark.parametrize(
     ("trouble", "status", "error"),
     [
         (unreadable_flows, 500, ("server_error", "", 50000)),
-        (locked, 503, ("temporarily_unavailable", "", 90055)),
+        (locked, 503, UNAVAILABLE),
+        (full, 503, UNAVAILABLE),
     ],
 )
 @pytest.mark.proves("V1-020")
@@ -476,6 +490,30 @@ def test_what_was_answered_5xx_can_be_repeated_as_it_was(
 
     assert (failed.status, failed.error) == (status, error)
     assert repeated.status == 200
+
+
+@pytest.mark.parametrize("trouble", [locked, full])
+@pytest.mark.proves("THR-09")
+def test_while_nothing_can_be_written_a_flow_hears_so_within_a_second_and_then_one_code_arrives(
+    damageable: World, tmp_path: Path, trouble: Callable[[Path], object]
+) -> None:
+    """However often it was asked for meanwhile: nothing is lost of the flow, and nothing is sent twice (F-02, F-11)."""
+    address = account_by_code(damageable)
+    start = begun(damageable, damageable.otp_app, address)
+    form = {"client_id": damageable.otp_app, "continuation_token": start.token}
+
+    with trouble(tmp_path):  # type: ignore[attr-defined]
+        began = time.monotonic()
+        failed = [damageable.post_form(strict.CHALLENGE, form) for _ in range(3)]
+        took = time.monotonic() - began
+    sent = damageable.post_form(strict.CHALLENGE, form).ok()
+    code = damageable.code(address, "sign_in")
+
+    assert [(answer.status, answer.error) for answer in failed] == [(503, UNAVAILABLE)] * 3
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in failed)
+    assert took < 3
+    assert proven(damageable, damageable.otp_app, sent.token, "oob", code).status == 200
+    assert damageable.count(address, "sign_in") == 1
 
 
 # CORS. ----------------------------------------------------------------------------------------------

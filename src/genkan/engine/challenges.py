@@ -23,6 +23,7 @@ from genkan.engine.flow import (
 )
 from genkan.engine.messages import (
     Choose,
+    Confirm,
     Count,
     Deliver,
     Effect,
@@ -43,6 +44,7 @@ from genkan.engine.transaction import Loaded
 from genkan.factors import otp
 from genkan.model import (
     Authenticator,
+    Challenge,
     Channel,
     Client,
     Identifier,
@@ -89,6 +91,10 @@ def limits(
                 yield rate.refusals_told(flow.subject)
             if challenge.kind is Kind.PASSWORD:
                 yield rate.one_password(event.text.text, key)
+            if flow.stage.part == "enrol" and challenge.target is not None:
+                yield rate.holders(challenge.target)
+        case Confirm(), AwaitingProof(challenge=Challenge(target=Identifier() as proven_before)):
+            yield rate.holders(proven_before)
         case SetPassword(), AwaitingNewPassword() if flow.subject is not None:
             yield from budgets.of_method(flow.subject, Kind.PASSWORD)
         case Choose(), (AwaitingChoice(part=part) | AwaitingProof(part=part)):
@@ -102,6 +108,7 @@ def limits(
         case Resume(), _ if flow.subject is not None:
             yield rate.new_places_told(flow.subject)
         case Enrol(target=Identifier() as target), _:
+            yield from (rate.holders(target), rate.holders_told(target))
             yield from _buckets(target, flow, "enrol", signals, tenant)
         case _:
             return

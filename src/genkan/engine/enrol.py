@@ -6,9 +6,11 @@ Source: native-auth-v1 5; conditional-access 6.2; ENR-02, ENR-03.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from msgspec.structs import replace
 
-from genkan.engine import challenges, steps
+from genkan.engine import challenges, holders, steps
 from genkan.engine.flow import AwaitingEnrolment, AwaitingProof, AwaitingResume, Flow
 from genkan.engine.messages import (
     Confirm,
@@ -33,11 +35,16 @@ from genkan.model import (
     Reason,
 )
 
+FRESH = timedelta(minutes=10)
+"""What was proven longer ago does not let anybody register a method (ENR-01)."""
+
 
 def enrol(flow: Flow, event: Enrol, client: Client, facts: Facts) -> Step:
     """Challenge the address or number that is to become a second factor (ENR-02 says which are open)."""
     if not isinstance(flow.stage, AwaitingEnrolment) and challenges.part_of(flow) != "enrol":
         return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
+    if is_stale(flow, facts):
+        return steps.close(flow, event, facts, Reason.EXPIRED_HANDLE)
     decision = judge(flow, client, facts)
     if decision.outcome != "register":
         return planned(flow, event, decision, facts)
@@ -52,6 +59,9 @@ def enrol(flow: Flow, event: Enrol, client: Client, facts: Facts) -> Step:
         return steps.no(flow, event, facts, Reason.TARGET_REFUSED)
     if may_enrol(flow, client, facts).outcome != "allow":
         return steps.no(flow, event, facts, Reason.ENROLMENT_BLOCKED)
+    if holders.after(target, facts) is None:
+        no = steps.no(flow, event, facts, Reason.TARGET_REFUSED)
+        return replace(no, effects=(*no.effects, *holders.alarm(target, flow, facts)))
     proven_here = any(e.part == "verified" and e.place == target.place for e in flow.evidence)
     if proven_here and flow.purpose is Purpose.SIGN_UP:
         challenge = Challenge(
@@ -83,18 +93,20 @@ def enrolled(
     subject = facts.subject
     before = replace(flow, evidence=flow.evidence[:-1])
     decision = judge(before, client, facts)
-    is_open = challenge.target is not None and decision.is_open(
-        challenge.kind, challenge.target, steps.sign_in_address(facts)
-    )
-    if subject is None or decision.outcome != "register" or not is_open:
+    target = challenge.target
+    is_open = target is not None and decision.is_open(challenge.kind, target, steps.sign_in_address(facts))
+    if subject is None or target is None or decision.outcome != "register" or not is_open:
         return planned(before, event, decision, facts)
     if may_enrol(before, client, facts).outcome != "allow":
         return steps.close(before, event, facts, Reason.ENROLMENT_BLOCKED)
+    held = holders.after(target, facts)
+    if held is None:
+        return steps.close(before, event, facts, Reason.TARGET_REFUSED)
     method = Authenticator(
         id=facts.entropy.guid("authenticator"),
         subject=subject.id,
         kind=challenge.kind,
-        target=challenge.target,
+        target=target,
         created_at=facts.now,
     )
     last = replace(flow.evidence[-1], authenticator=method.id)
@@ -108,6 +120,13 @@ def enrolled(
         NeedResume(),
         *effects,
         PutAuthenticator(method),
+        held,
         *notices,
         kind=method.kind,
+        method=method.id,
     )
+
+
+def is_stale(flow: Flow, facts: Facts) -> bool:
+    """Nothing was proven lately: the person proves a factor anew first (ENR-01, SES-08)."""
+    return all(facts.now > evidence.at + FRESH for evidence in flow.evidence)

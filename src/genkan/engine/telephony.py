@@ -135,6 +135,13 @@ def _alarm(action: str, flow: Flow, **detail: str | int) -> Record:
 
 
 ALARMS = frozenset(
-    {"sms:closed", "sms:code_half_spent", "sms:undelivered", "sms:budget_low", "sms:budget_spent"}
+    {
+        "method:shared",
+        "sms:closed",
+        "sms:code_half_spent",
+        "sms:undelivered",
+        "sms:budget_low",
+        "sms:budget_spent",
+    }
 )
 """Actions of audit rows that an operator must see."""

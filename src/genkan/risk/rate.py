@@ -479,6 +479,16 @@ def sms_undelivered_told(calling_code: str) -> str:
     return f"sms/undelivered/told/{calling_code}"
 
 
+def holders(target: Identifier) -> str:
+    """Accounts that have a number or mailbox as a second factor; not times, but who (`engine.holders`)."""
+    return f"holders/{_hidden(base(target))}"
+
+
+def holders_told(target: Identifier) -> str:
+    """Alarms about one that too many have."""
+    return f"holders/told/{_hidden(base(target))}"
+
+
 def sms_for_subject(subject: str) -> str:
     """SMS on behalf of a person."""
     return f"sms/subject/{_hidden(subject)}"
