@@ -316,7 +316,7 @@ async def test_a_policy_holds_at_the_next_sign_in_and_its_end_too(office: Office
 
 @pytest.mark.proves("CA-03")
 def test_a_change_of_policy_holds_at_the_very_next_request_and_at_refresh(office: Office) -> None:
-    """One process owns a database, so it is every node there is."""
+    """On one node; on several it is `tests/nodes` that measures."""
     address = an_address()
     sign_up_by_code(office, address)
     (user,) = office.call("GET", f"/users?$filter=mail eq '{address}'").json()["value"]

@@ -778,6 +778,30 @@ def test_the_sweep_deletes_what_has_ended_long_enough_ago_and_nothing_else(place
     asyncio.run(story())
 
 
+@pytest.mark.proves("LOG-05", "PII-06")
+def test_audit_rows_that_are_too_old_go_and_the_rest_of_the_chain_is_whole(place: Place) -> None:
+    async def story() -> None:
+        clock = Clock()
+        tenant = Tenant(id=TENANT, name="north", audit_retention=timedelta(days=100))
+        async with opened(place, clock) as store:
+            await store.replace_directory(Directory(tenant=tenant))
+            await asyncio.gather(*(store.run(Needs(), writes(a_record())) for _ in range(502)))
+            clock.move(timedelta(days=102))
+            await store.run(Needs(), writes(a_record("young")))
+
+            assert await store.sweep() == 502
+
+            found = await store.verify_trail()
+            actions = [row.record.action for row in await store.trail()]
+        assert actions == ["young", "audit:trimmed", "audit:trimmed"]
+        assert (found.rows, found.removed, found.broken_at) == (3, 502, None)
+        async with opened(place, clock) as store:
+            place.execute(store, "DELETE FROM audit WHERE seq = 503")
+            assert (await store.verify_trail()).broken_at == 504
+
+    asyncio.run(story())
+
+
 def test_a_sweep_of_many_rows_takes_them_all(place: Place) -> None:
     async def story() -> None:
         clock = Clock()
