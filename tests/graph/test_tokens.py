@@ -272,6 +272,45 @@ def test_every_route_refuses_who_lacks_its_permission(office: Office) -> None:
         assert office.call(route.method, path, body).status_code != 403, path
 
 
+@pytest.mark.proves("ENUM-08")
+def test_who_may_not_ask_does_not_learn_what_there_is(office: Office) -> None:
+    """Every route that names something, and what there is and is not in its place: the answers are the same."""
+    from genkan.wire.graph.api import allows
+
+    address = an_address()
+    user = office.a_user(address=address)["id"]
+    sign_up_by_code(office, customer := an_address())
+    held = frozenset({"AuditLog.Read.All"})
+    unauthorised = {
+        "nobody": "",
+        "garbage": "a.b.c",
+        "a customer": first_factor_by_code(office, customer, "openid").ok()["access_token"],
+        "another client": office.token(*office.client_with(*held)),
+    }
+    group = {"displayName": "Staff", "mailEnabled": False, "mailNickname": "staff", "securityEnabled": True}
+    known = (
+        user,
+        office.made("/groups", group)["id"],
+    )
+    paths = [
+        (route.method, [re.sub(r"{\w+}", id, route.path) for id in (str(uuid.UUID(int=1)), *known)])
+        for route in ROUTES
+        if "{" in route.path and not allows(route, held)
+    ]
+    paths.append(("GET", [f"/users?$filter=mail eq '{m}'" for m in ("nobody@example.com", address)]))
+    assert len(paths) > 40
+
+    for who, token in unauthorised.items():
+        for method, named in paths if who == "another client" else paths[::6]:  # Others come to no route.
+            answers = set()
+            for path in named:
+                answer = office.call(method, path, None if method in ("GET", "DELETE") else {}, token=token)
+                error = answer.json()["error"]
+                answers.add((answer.status_code, error["code"], error["message"], len(answer.content)))
+            assert len(answers) == 1, (who, method, named[0], answers)
+            assert answers.pop()[0] in (401, 403)
+
+
 @pytest.mark.proves("GR-018")
 async def test_who_may_read_users_may_not_write_them(office: Office) -> None:
     graph = office.graph(office.credential(*office.client_with("User.Read.All")))
