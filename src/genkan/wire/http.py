@@ -533,8 +533,73 @@ class _Gathering:
 
 
 class _Protocol(HttpToolsProtocol):
+    """
+    What the server speaks, with heads that are neither large nor slow (AVL-05).
+
+    It counts what comes before a head is complete: of a header that never ends the parser says nothing.
+    """
+
+    HEAD_BYTES = 64 * 1024
+    HEADERS = 100
+    HEAD_SECONDS: float = 10
+    """From the first byte of a request until its head is complete."""
+    BODY_SECONDS: float = SLOW_BODY_SECONDS
+    """For the rest of a body that nobody waits for, once it has been answered."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]
+        self._awaits: Literal["head", "body", "nothing"] = "head"
+        self._head = 0
+        self._hurry: asyncio.TimerHandle | None = None
+        self._within(self.config.timeout_keep_alive)  # A proxy may connect before it has anything to ask.
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._in_time()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._awaits == "head":
+            if self._head == 0:
+                self._in_time()
+            self._head += len(data)
+            if self._head > self.HEAD_BYTES:
+                self.send_400_response("The head of the request is too large.")
+            else:
+                self._within(self.HEAD_SECONDS)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._awaits, self._head = "head", 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) == self.HEADERS:
+            raise ValueError("too many headers")  # The parser stops, and the answer is 400.
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._awaits = "body"
+        self._in_time()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._awaits = "nothing"
+        self._in_time()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._awaits == "body":
+            self._within(self.BODY_SECONDS)
+
+    def _within(self, seconds: float) -> None:
+        if self._hurry is None and not self.transport.is_closing():
+            self._hurry = self.loop.call_later(seconds, self.transport.close)
+
+    def _in_time(self) -> None:
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
 
 
 class _Server(uvicorn.Server):
