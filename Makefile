@@ -39,7 +39,7 @@ bench: dev ## Measure whole flows per second (ARGS passes arguments on)
 	$(bin)/python bench/flows.py $(ARGS)
 
 docs: dev ## Write the generated pages of docs/ anew (ARGS=--check only looks)
-	$(bin)/python -m scripts.reference $(ARGS) && $(bin)/python -m scripts.rows $(ARGS) && $(bin)/python -m scripts.stories $(ARGS)
+	$(bin)/python -m scripts.reference $(ARGS) && $(bin)/python -m scripts.rows $(ARGS) && $(bin)/python -m scripts.stories $(ARGS) && $(bin)/python -m scripts.openapi $(ARGS)
 
 lock: ## Write the lock files anew (ARGS=--upgrade takes newer versions)
 	scripts/lock.sh $(ARGS)

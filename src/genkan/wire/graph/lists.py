@@ -117,6 +117,8 @@ def in_memory(
     Raises: `Fault`.
     """
     said = call.options
+    if said.expand:
+        raise unsupported("$expand is not supported here.")
     found = list(shown)
     advanced = False
     if said.filter:
