@@ -9,7 +9,7 @@ import pytest
 
 from genkan.model import Reason, Tenant
 from genkan.settings import Settings
-from scripts import reference
+from scripts import openapi, reference
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted(chain(ROOT.glob("*.md"), (ROOT / "docs").rglob("*.md")))
@@ -53,6 +53,10 @@ def test_every_picture_is_there_and_small() -> None:
 
     assert shown
     assert [picture for picture in shown if not 5_000 < picture.stat().st_size < 150_000] == []
+
+
+def test_the_description_of_the_http_surface_is_that_of_the_code() -> None:
+    assert openapi.PAGE.read_text(encoding="utf-8") == openapi.text(), "stale: run `make docs`"
 
 
 SECTIONED = "native-auth-v1|conditional-access|oauth-standards"
