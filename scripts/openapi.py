@@ -26,7 +26,8 @@ from typing import Any, cast
 import msgspec
 
 from genkan import __version__
-from genkan.console import dev, pages, world
+from genkan.console import demo_api, dev, pages, world
+from genkan.delivery import receipts
 from genkan.engine.messages import Refused
 from genkan.exchange import Request
 from genkan.policy.model import CountryLocation, IpLocation, Policy
@@ -34,7 +35,7 @@ from genkan.service import demo
 from genkan.service.admin.applications import PERMISSIONS
 from genkan.tokens import metadata
 from genkan.tokens.keys import JwkSet
-from genkan.wire import entra_v1, graph, oidc
+from genkan.wire import entra_v1, graph, health, oidc
 from genkan.wire.entra_v1_words import TOKEN
 from genkan.wire.graph import api, odata
 from genkan.wire.graph import tokens as client_tokens
@@ -79,12 +80,19 @@ def document() -> Schema:
             {"name": "native authentication", "description": "docs/reference/native-auth-v1.md"},
             {"name": "discovery", "description": "OpenID Connect Discovery 1.0, RFC 8414, RFC 7517"},
             {"name": "administration", "description": "docs/reference/admin-graph-api.md"},
+            {"name": "operation", "description": "Only in `genkan serve`: docs/how-to/run-in-production.md"},
             {
                 "name": "development",
                 "description": "Only in `genkan dev`: docs/reference/development-mode.md",
             },
         ],
-        "paths": {**native(), **documents(), **administration(), **development()},
+        "paths": {
+            **native(),
+            **documents(),
+            **administration(),
+            **operation_of_a_deployment(),
+            **development(),
+        },
         "components": {
             "schemas": schemas,
             "parameters": parameters(),
@@ -497,6 +505,43 @@ def of_structs(structs: list[type]) -> Schema:
     return found[0] if len(found) == 1 else {"anyOf": found}
 
 
+# Operation. -----------------------------------------------------------------------------------------
+
+
+def operation_of_a_deployment() -> Schema:
+    """What `genkan serve` serves for those who run it, and for the providers of messages."""
+    found: Schema = {}
+    for path, serve, statuses in (("/healthz", health.alive, (200,)), ("/readyz", health.ready, (200, 503))):
+        _, _, said = (inspect.getdoc(serve) or "").partition("`: ")
+        found[path] = {
+            "get": {
+                "tags": ["operation"],
+                "operationId": path.strip("/"),
+                "summary": said[:1].upper() + said[1:].rstrip("."),
+                "security": [],
+                "responses": {
+                    str(status): as_json({"type": "object", "required": ["status"]}, "How it is.")
+                    for status in statuses
+                },
+            }
+        }
+    provider = {"name": "provider", "in": "path", "required": True, "schema": {"type": "string"}}
+    found[f"{receipts.PATH}{{provider}}"] = {
+        "parameters": [provider],
+        "post": {
+            "tags": ["operation"],
+            "operationId": "receipt",
+            "summary": "A provider of messages reports what became of one, and signs that",
+            "security": [],
+            "responses": {
+                "204": {"description": "Signed, and noted where it was news."},
+                "403": {"description": "Not signed by the provider."},
+            },
+        },
+    }
+    return found
+
+
 # Development. ---------------------------------------------------------------------------------------
 
 
@@ -576,12 +621,22 @@ def development_routes() -> Iterator[tuple[str, str, Callable[..., Any]]]:
         *pages.routes(context),
         *dev.routes(nobody, nobody, nobody),
         *world.routes(nobody),
+        *demo_api.DemoApi("", "", nobody, nobody).routes(),
     ):
-        inner: Any = serve
-        for cell in getattr(inner, "__closure__", None) or ():
-            if callable(cell.cell_contents) and serve.__qualname__.startswith("guarded"):
-                inner = cell.cell_contents
-        yield method, path, inner.func if isinstance(inner, partial) else inner
+        if method != "OPTIONS":
+            yield method, path, innermost(serve)
+
+
+def innermost(serve: Any) -> Callable[..., Any]:
+    """The function behind those that guard it."""
+    while True:
+        if isinstance(serve, partial):
+            serve = serve.func
+        inside = [cell.cell_contents for cell in getattr(serve, "__closure__", None) or ()]
+        behind = [one for one in inside if inspect.isroutine(one) or isinstance(one, partial)]
+        if not behind:
+            return cast("Callable[..., Any]", serve)
+        (serve,) = behind
 
 
 # Writing. -------------------------------------------------------------------------------------------

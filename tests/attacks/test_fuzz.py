@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -29,6 +31,8 @@ from tests.attacks.target import Outside
 from tests.server import Server, running
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("fuzz")
+
 OTP_APP = "aaaaaaaa-0000-4000-8000-0000000000a1"
 PASSWORD_APP = "aaaaaaaa-0000-4000-8000-0000000000a2"
 
@@ -42,8 +46,8 @@ WORDS: dict[str, list[str]] = {
     "challenge_channel": ["email", "sms"],
     "challenge_target": ["+44 7911 123456", "eve@example.com"],
 }
-ENDLESS = {"/dev/inbox/stream", "/dev/inbox/wait"}
-"""What does not answer at once."""
+ELSEWHERE = {"/dev/inbox/stream", "/dev/inbox/wait", "/healthz", "/readyz", "/delivery/receipts/{provider}"}
+"""What does not answer at once, and what development mode does not have."""
 ADMINISTRATION = "/v1.0/"
 SCALAR = {"type": ["string", "boolean", "null"]}
 """A property of which the description says nothing; whole JSON is for the tests of the administration API."""
@@ -60,7 +64,9 @@ def document(*, administration: bool) -> dict[str, Any]:
     found["paths"] = {
         path: entry
         for path, entry in found["paths"].items()
-        if path not in ENDLESS and path.startswith(ADMINISTRATION) == administration and not ALSO.search(path)
+        if path not in ELSEWHERE
+        and path.startswith(ADMINISTRATION) == administration
+        and not ALSO.search(path)
     }
     for name in (
         "Policy",
@@ -147,30 +153,36 @@ def administered(fuzzed: Server) -> Administered:
     return Administered(fuzzed, headers, ids)
 
 
-CHECKS = (
+CHECKS = [
     not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_schema_conformance,
-)
+]
 """No fault, and nothing but what the description says."""
 
 QUICKLY = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 
-AT_RANDOM = schemathesis.Config.from_dict({"phases": {"coverage": {"enabled": False}}})
-"""Without the systematic part, which makes thousands of calls."""
 
-native = schemathesis.openapi.from_dict(document(administration=False), config=AT_RANDOM)
-administrative = schemathesis.openapi.from_dict(document(administration=True), config=AT_RANDOM)
+def operations(*, administration: bool) -> list[Any]:
+    """Every operation, as a parameter of a test by its name."""
+    schema = schemathesis.openapi.from_dict(document(administration=administration))
+    found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
+    return [pytest.param(operation, id=operation.label) for operation in found]
 
 
-@native.parametrize()
-@settings(QUICKLY, max_examples=20)
-def test_no_call_is_answered_with_a_fault_or_with_what_is_not_described(fuzzed: Server, case: Case) -> None:
-    response = case.call(base_url=fuzzed.base, timeout=30)
+@pytest.mark.parametrize("operation", operations(administration=False))
+def test_no_call_is_answered_with_a_fault_or_with_what_is_not_described(
+    fuzzed: Server, operation: APIOperation
+) -> None:
+    @given(operation.as_strategy())
+    @settings(QUICKLY, max_examples=20)
+    def holds(case: Case) -> None:
+        response = case.call(base_url=fuzzed.base, timeout=30)
+        case.validate_response(response, checks=CHECKS)
+        assert "Traceback" not in response.text
 
-    case.validate_response(response, checks=CHECKS)
-    assert "Traceback" not in response.text
+    holds()
 
 
 def test_after_all_of_that_people_sign_in_as_before(fuzzed: Server) -> None:
@@ -184,12 +196,16 @@ def test_after_all_of_that_people_sign_in_as_before(fuzzed: Server) -> None:
     assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", tokens["access_token"])
 
 
-@administrative.parametrize()
-@settings(QUICKLY, max_examples=4)
-def test_no_call_of_the_administration_api_is_either(administered: Administered, case: Case) -> None:
-    administered.point(case)
+@pytest.mark.parametrize("operation", operations(administration=True))
+def test_no_call_of_the_administration_api_is_either(
+    administered: Administered, operation: APIOperation
+) -> None:
+    @given(operation.as_strategy())
+    @settings(QUICKLY, max_examples=4)
+    def holds(case: Case) -> None:
+        administered.point(case)
+        response = case.call(base_url=administered.server.base, headers=administered.headers, timeout=30)
+        case.validate_response(response, checks=CHECKS)
+        assert "Traceback" not in response.text
 
-    response = case.call(base_url=administered.server.base, headers=administered.headers, timeout=30)
-
-    case.validate_response(response, checks=CHECKS)
-    assert "Traceback" not in response.text
+    holds()

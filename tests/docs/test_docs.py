@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from genkan.bootstrap import Development
 from genkan.model import Reason, Tenant
 from genkan.settings import Settings
+from genkan.wire.graph import ROUTES
+from genkan.wire.http import METHODS
 from scripts import openapi, reference
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,6 +60,15 @@ def test_every_picture_is_there_and_small() -> None:
 
 def test_the_description_of_the_http_surface_is_that_of_the_code() -> None:
     assert openapi.PAGE.read_text(encoding="utf-8") == openapi.text(), "stale: run `make docs`"
+
+
+def test_nothing_is_served_that_is_not_described(tmp_path: Path) -> None:
+    described = openapi.document()["paths"]
+    development = Development(Settings(data=tmp_path / "data"), "http://localhost:8400")
+
+    assert development.app._page_paths <= set(described)
+    assert {f"/{{tenant}}{path}" for path in METHODS} <= set(described)
+    assert {f"/v1.0{route.path}" for route in ROUTES} <= set(described)
 
 
 SECTIONED = "native-auth-v1|conditional-access|oauth-standards"
