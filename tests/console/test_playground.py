@@ -534,6 +534,7 @@ def test_no_screen_of_the_first_minute_shuts_anybody_out(
 ) -> None:
     ada = visiting(size, scheme)
     ada.look("start")
+    assert ada.page.evaluate("document.documentElement.scrollWidth") == size["width"]
 
     def looked(name: str) -> None:
         ada.look(name)
@@ -586,8 +587,10 @@ def test_nothing_jumps_while_the_page_loads_or_when_a_screen_follows(
 
 
 def test_the_page_is_light_and_quick(browser: Browser, server: Server) -> None:
-    ready: list[float] = []
-    for _ in range(5):  # the best of five: this is about the page, not about what else the machine has to do
+    ready = [float("inf")]
+    while (
+        min(ready) >= 1_000 and len(ready) <= 5
+    ):  # five tries: it is about the page, not about a busy machine
         context = browser.new_context(viewport=WIDE)  # type: ignore[arg-type]
         page = context.new_page()
         network = context.new_cdp_session(page)

@@ -40,10 +40,14 @@ KINDS = """
         ...[...one.attributes].filter(({name}) => !beside.test(name)).map(({name, value}) => `${name}=${value}`),
     ].join(" ");
     const shown = [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility());
-    return [...new Set(shown.map(kind))].sort().join(";");
+    const on = (screen) => [...new Set(shown.filter((one) => (one.closest("#screen") !== null) === screen).map(kind))];
+    return [on(true).sort().join(";"), on(false)];
 })()
 """
-"""Which kinds of elements are to be seen, however often each is there and whatever it says."""
+"""
+Which kinds of elements are to be seen on the app's screen, as one word, and which beside it; however often each is
+there and whatever it says.
+"""
 
 
 class Visit:
@@ -208,11 +212,12 @@ class Visitor(Visit):
     # What is kept of it.
 
     def look(self, name: str) -> None:
-        """Keep a picture, and whatever axe finds; once for all pages that are made of the same kinds of elements."""
-        kinds = (self.is_narrow, self.scheme, self.page.evaluate(KINDS))
-        if kinds in self._LOOKED_AT:
+        """Keep a picture, and whatever axe finds; unless such a screen, and all that is beside it, was looked at."""
+        screen, beside = self.page.evaluate(KINDS)
+        kinds = {(self.is_narrow, self.scheme, kind) for kind in (screen, *beside)}
+        if kinds <= self._LOOKED_AT:
             return
-        self._LOOKED_AT.add(kinds)
+        self._LOOKED_AT.update(kinds)
         self.found += self.faults()
         PICTURES.mkdir(parents=True, exist_ok=True)
         self._seen += 1
