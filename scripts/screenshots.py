@@ -115,11 +115,21 @@ def abroad(page: Page) -> None:
     page.wait_for_timeout(4500)  # until the last notice has gone
 
 
+def give_away(page: Page) -> None:
+    """Ask the demo API for something that it wants a stronger sign-in for."""
+    page.locator("#screen").get_by_role("button", name="Call the demo API").click()
+    page.locator("#screen").get_by_role("button", name="Give away a lantern").click()
+    expect(page.locator("#things h4")).to_have_text("A lantern is given away.")
+    expect(page.locator(".journey").nth(2).locator(".ending")).to_be_visible()
+    page.evaluate("document.getElementById('wire-body').scrollTop = 1e6")
+
+
 def take(page: Page, name: str) -> None:
     """Keep a picture as WebP, which is a third of a PNG, and forget the visitor."""
     page.evaluate(
         "document.activeElement.blur(); scrollTo(0, document.querySelector('.lintel').offsetHeight)"
     )
+    page.mouse.move(0, 0)
     page.wait_for_timeout(300)
     taken = page.context.new_cdp_session(page).send(
         "Page.captureScreenshot", {"format": "webp", "quality": 85}
@@ -147,6 +157,10 @@ def main() -> None:
         page = visit(browser, base, DESK, "light")
         abroad(page)
         take(page, "playground-abroad")
+        page = visit(browser, base, DESK, "light")
+        sign_up(page)
+        give_away(page)
+        take(page, "playground-step-up")
         page = visit(browser, base, PHONE, "light")
         sign_up(page, "Check your phone")
         take(page, "playground-phone")
