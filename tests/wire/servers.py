@@ -32,7 +32,7 @@ from genkan.service.hashing import Hashing
 from genkan.settings import Settings
 from genkan.store.sealing import Keys, open_master_key
 from genkan.store.sqlite import SqliteStore
-from genkan.wire.http import App
+from genkan.wire.http import App, TenantEdge
 from tests.server import Reply, Server, start
 from tests.wire import strict
 
@@ -278,7 +278,7 @@ def two_tenants(folder: Path, north: Directory, south: Directory) -> Iterator[St
     folder.mkdir(exist_ok=True)
     keys, clock, hashing = Keys(open_master_key(folder / "master.key")), Clock(), Hashing(1)
     loop, inbox = _Loop(), Inbox(folder / "inbox.db")
-    edges = {}
+    edges: dict[str, TenantEdge] = {}
     runtimes = []
     for directory in (north, south):
         tenant = directory.tenant
@@ -287,7 +287,7 @@ def two_tenants(folder: Path, north: Directory, south: Directory) -> Iterator[St
         loop.run(store.replace_directory(directory))
         loop.run(runtime.start(inbox))
         runtimes.append(runtime)
-        edges[tenant.name] = runtime.edge
+        edges |= {tenant.name: runtime.edge, tenant.id: runtime.edge}
     app = App(
         tenants=edges,
         pages={},
