@@ -49,6 +49,7 @@ def test_who_is_there_for_when_all_else_fails_is_named_by_id(genkan: Command) ->
     [
         ("code_lifetime=30m", "code_lifetime is from 1m to 10m."),
         ("code_length=4", "code_length is from 6 to 12."),
+        ("access_token_lifetime=2h", "access_token_lifetime is from 5m to 1h."),
         ("tries_per_step=50", "tries_per_step is from 1 to 5."),
         ("password_min_length=4", "password_min_length is from 8 to 64."),
         ("code_length=many", "code_length is from 6 to 12."),

@@ -45,7 +45,7 @@ SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "sms_per_calling_code": (0, 1_000_000),
     "sms_per_calling_code_daily": (0, 1_000_000),
     "sms_per_prefix": (0, 1_000_000),
-    "access_token_lifetime": (_MINUTE, _DAY),
+    "access_token_lifetime": (5 * _MINUTE, _HOUR),
     "id_token_lifetime": (_MINUTE, _DAY),
     "refresh_idle": (_HOUR, 365 * _DAY),
     "refresh_lifetime": (_HOUR, 365 * _DAY),
