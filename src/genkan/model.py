@@ -244,6 +244,8 @@ class Authenticator(Struct, frozen=True, kw_only=True):
     created_at: datetime
     changed_at: datetime | None = None
     """Of a password: when it was last set anew."""
+    reset_at: datetime | None = None
+    """Of a password: when it was replaced with nothing shown but a code from a mailbox; None once set otherwise."""
     last_used_at: datetime | None = None
     revision: int = 0
 
@@ -588,6 +590,12 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """How long the audit log is kept: the steps of flows, and what administrators changed."""
     tell_new_places: bool = True
     """Tell people when somebody signed in to their account from a network that nobody did before."""
+    coresidency: Literal["limited", "strict", "off"] = "limited"
+    """
+    What follows for 24 hours from a reset by e-mail where there are text messages for a second factor, since one stolen
+    phone may show both: `limited`: the account is at medium risk; `strict`: no code counts as second factor; `off`:
+    nothing (SSPR-07).
+    """
     break_glass: tuple[str, ...] = ()
     """
     Ids of people who get in when all else fails: those that policies exclude for it. Whenever one of them proves a

@@ -10,14 +10,15 @@ import json
 import time
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
 
 from genkan import identifiers
-from genkan.engine.messages import PutSubject
+from genkan.engine.messages import PutAuthenticator, PutSubject
 from genkan.engine.transaction import Loaded, Needs
-from genkan.model import Identifier
+from genkan.model import AccountRisk, Authenticator, Identifier, Kind
 from genkan.policy.model import Users
 from genkan.service import demo
 from tests.server import Reply, new_address, new_number, newest
@@ -37,6 +38,7 @@ from tests.wire.journeys import (
     redeemed,
     wrong,
 )
+from tests.wire.policies import for_everybody
 from tests.wire.servers import StrictServer, World
 from tests.wire.walks import Elsewhere, Reset, SignUp
 
@@ -532,7 +534,97 @@ def test_the_second_factor_is_still_asked_for(world: World) -> None:
     assert [a for a in stored(world, address).authenticators if a.strong] == before
 
 
-@pytest.mark.proves("SSPR-01")
+@pytest.mark.proves("SSPR-07")
+def test_after_a_reset_and_a_text_message_the_account_is_at_medium_risk_for_a_day(world: World) -> None:
+    """So whatever takes an account over can be refused by policy, while its owner is signed in."""
+    address, phone = new_address(), new_number()
+    world.person(address, password=PASSWORD, seconds=(number(phone),), age=timedelta(days=30))
+    asks_c1 = json.dumps({"access_token": {"acrs": {"essential": True, "value": "c1"}}})
+    guarded = for_everybody("block", contexts=("c1",), user_risk_levels=("medium",))
+
+    def export(password: str) -> tuple[str, str, int]:
+        return first_factor_by_password(world, address, OPENID, password, claims=asks_c1).error
+
+    with world.changed(guarded):
+        assert export(PASSWORD) == ("", "", 0)
+        walk = reset_of(world).done(address, NEW)
+        required = walk.redeem(scope=world.scope)
+        registering = world.post(
+            "/register/v1.0/introspect", client_id=walk.app, continuation_token=required.token
+        )
+        sent = challenged(world, walk.app, required.token)
+        tokens = proven(world, walk.app, sent.token, "mfa_oob", world.code(phone, "mfa"))
+
+        assert tokens.ok()["token_type"] == "Bearer"
+        assert registering.error[0] == "invalid_request", "nor may a method be added"
+        assert world.sign_ins(address)[0].account_risk == "medium"
+        assert export(NEW) == ("invalid_grant", "message_only", 53003)
+        with world.changed(coresidency="off"):
+            assert export(NEW) == ("", "", 0)
+        world.advance(24 * 3600)
+        assert export(NEW) == ("", "", 0)
+
+
+@pytest.mark.proves("SSPR-07")
+@pytest.mark.parametrize("beside", [False, True], ids=["a phone", "a phone and another mailbox"])
+def test_where_a_tenant_is_strict_no_code_is_a_second_factor_for_a_day_after_a_reset(
+    world: World, beside: bool
+) -> None:
+    address, phone, other = new_address(), new_number(), new_address()
+    seconds = (number(phone), *((mailbox(other),) if beside else ()))
+    world.person(address, password=PASSWORD, seconds=seconds, age=timedelta(days=30))
+    waits = ("invalid_grant", "", 50079)
+    with world.changed(coresidency="strict"):
+        walk = reset_of(world).done(address, NEW, other if beside else "")
+        automatic = walk.redeem(scope=world.scope)
+        fresh = first_factor_by_password(world, address, world.scope, NEW)
+
+        assert [automatic.error, fresh.error] == [waits, waits]
+        assert "24 hours" in fresh["error_description"]
+        assert "continuation_token" not in {**automatic.body, **fresh.body}
+        assert [m["purpose"] for m in world.messages(phone)] == ["notice"]
+        world.advance(24 * 3600)
+        asked = first_factor_by_password(world, address, world.scope, NEW)
+    assert asked.error == ("invalid_grant", "mfa_required", 50076)
+
+
+@pytest.mark.proves("SSPR-07")
+@pytest.mark.parametrize("seconds", ["a mailbox", "a passkey", "none"])
+def test_who_has_something_off_the_phone_or_no_phone_is_not_held_up(world: World, seconds: str) -> None:
+    address, phone = new_address(), new_number()
+    held = {"a mailbox": (mailbox(address),), "a passkey": (number(phone),), "none": ()}[seconds]
+    world.person(address, password=PASSWORD, seconds=held, age=timedelta(hours=1))
+    if seconds == "a passkey":
+        key = Authenticator(
+            id=str(uuid4()), subject=world.subject(address).id, kind=Kind.PASSKEY, created_at=world.now
+        )
+        world.write(PutAuthenticator(key))
+    with world.changed(coresidency="strict"):
+        reset_of(world).done(address, NEW)
+        fresh = first_factor_by_password(world, address, world.scope, NEW)
+
+    assert fresh.error[1] == ("registration_required" if seconds == "none" else "mfa_required")
+
+
+@pytest.mark.proves("SSPR-07")
+def test_a_reset_that_follows_a_second_factor_is_a_change_of_password_and_no_risk(world: World) -> None:
+    """Else a policy that asks for a new password of risky accounts would ask for it again and again."""
+    address, phone = new_address(), new_number()
+    world.person(address, password=PASSWORD, seconds=(number(phone),), age=timedelta(days=30))
+    world.write(PutSubject(replace(world.subject(address), risk=AccountRisk(level="medium", state="atRisk"))))
+    change = for_everybody("mfa", "passwordChange", operator="AND", user_risk_levels=("medium",))
+    with world.changed(change):
+        required = first_factor_by_password(world, address, OPENID)
+        sent = challenged(world, world.password_app, required.token)
+        told = proven(world, world.password_app, sent.token, "mfa_oob", world.code(phone, "mfa"))
+        walk = reset_of(world).done(address, NEW)
+
+        assert told.error[2] == 50142
+        assert walk.redeem(scope=OPENID).ok()["token_type"] == "Bearer"
+        assert world.sign_ins(address)[0].account_risk == "none"
+
+
+@pytest.mark.proves("SSPR-01", "SSPR-07")
 def test_d11_the_mailbox_of_the_reset_is_no_second_factor(world: World) -> None:
     address = new_address()
     world.person(address, password=PASSWORD, seconds=(mailbox(address),), age=timedelta(days=30))

@@ -6,14 +6,32 @@ What the client says it can do is not in it (FLOW-10). Decides nothing.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
 
 from genkan.engine.messages import Directory, Signals
-from genkan.model import Authenticator, Client, Demand, Evidence, Purpose, Risk, RiskLevel, Subject, Tenant
+from genkan.model import (
+    Authenticator,
+    Client,
+    Demand,
+    Evidence,
+    Kind,
+    Purpose,
+    Risk,
+    RiskLevel,
+    Subject,
+    Tenant,
+)
 from genkan.policy.model import Context, Person, Settings
+from genkan.risk.score import LEVELS
+
+AFTER_RESET = timedelta(hours=24)
+"""So long a reset by e-mail counts where the second factor may be on the same phone (SSPR-07)."""
+
+CODES = (Kind.SMS_OTP, Kind.EMAIL_OTP)
+"""What a phone shows to whoever holds it."""
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -44,7 +62,7 @@ def context(
         now=now,
         kind=kind,
         purpose=purpose,
-        person=_person(account, tenant, evidence, kind) if account else None,
+        person=_person(account, tenant, evidence, kind, now) if account else None,
         client=client,
         demand=demand,
         evidence=evidence,
@@ -72,22 +90,43 @@ def _person(
     tenant: Tenant,
     evidence: tuple[Evidence, ...],
     kind: Literal["initial", "refresh", "user_action"],
+    now: datetime,
 ) -> Person:
     subject = account.subject
     return Person(
         id=subject.id,
         groups=account.groups,
-        risk=_risk(subject, tenant),
+        risk=account_risk(account, tenant, now),
+        waits_after_reset=tenant.coresidency == "strict" and _is_on_one_phone(account, now),
         has_leaked_password=kind == "initial" and _rests_on_leak(evidence, account),
         created_at=subject.created_at,
         sign_in_place=subject.email.place if subject.email else None,
     )
 
 
-def _risk(subject: Subject, tenant: Tenant) -> RiskLevel:
-    """Where sign-ins are judged, an account of which nothing bad is known is at no risk; else nobody has looked."""
-    level = subject.risk.level
+def account_risk(account: Account, tenant: Tenant, now: datetime) -> RiskLevel:
+    """
+    How risky the account looks at this moment.
+
+    Where sign-ins are judged, one of which nothing bad is known is at no risk; else nobody has looked.
+    """
+    level = account.subject.risk.level
+    if tenant.coresidency == "limited" and _is_on_one_phone(account, now):
+        level = max(level, "medium", key=LEVELS.index)
     return "none" if level == "hidden" and tenant.assess_risk else level
+
+
+def _is_on_one_phone(account: Account, now: datetime) -> bool:
+    """
+    The password was reset a short while ago, and whoever holds the owner's phone could have done that and can go on.
+
+    Their mail comes to it as their text messages do. The server cannot see where a code is read, so it takes the worst.
+    """
+    seconds = {a.kind for a in account.authenticators if a.strong and a.kind is not Kind.PASSWORD}
+    if Kind.SMS_OTP not in seconds or not seconds.issubset(CODES):
+        return False
+    resets = (a.reset_at for a in account.authenticators if a.kind is Kind.PASSWORD)
+    return any(at is not None and now - at < AFTER_RESET for at in resets)
 
 
 def _rests_on_leak(evidence: tuple[Evidence, ...], account: Account) -> bool:

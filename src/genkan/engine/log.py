@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from genkan.engine import suspicion
+from genkan.engine.context import Account, account_risk
 from genkan.engine.flow import Closed, Flow
 from genkan.engine.messages import (
     Event,
@@ -33,7 +34,7 @@ from genkan.engine.messages import (
     Web,
 )
 from genkan.engine.plan import NOTHING_DEMANDED, judge
-from genkan.model import Attempt, Client, Demand, Evidence, Purpose, Reason, Risk, Subject
+from genkan.model import Attempt, Client, Demand, Evidence, Purpose, Reason, Risk, RiskLevel, Subject
 from genkan.policy.model import Decision
 from genkan.tokens.scopes import claiming
 
@@ -150,9 +151,16 @@ def _entry(
         client_app=signals.client_app,
         platform=signals.platform,
         risk=about.risk,
-        account_risk=subject.risk.level if subject else "hidden",
+        account_risk=_account_risk(subject, facts),
     )
     return LogSignIn(entry, facts.now + facts.directory.tenant.log_retention)
+
+
+def _account_risk(subject: Subject | None, facts: Facts) -> RiskLevel:
+    if subject is None:
+        return "hidden"
+    account = Account(subject=subject, authenticators=facts.authenticators)
+    return account_risk(account, facts.directory.tenant, facts.now)
 
 
 def _risk(flow: Flow, reply: Reply, decision: Decision | None, facts: Facts) -> Risk:

@@ -108,6 +108,7 @@ def set_password(flow: Flow, event: SetPassword, client: Client, facts: Facts) -
         material=hashed.material,
         previous=previous[:PASSWORDS_REMEMBERED],
         changed_at=facts.now,
+        reset_at=None if account.was_sent_to_change(subject.risk, facts.now) else facts.now,
         leaked=False,
     )
     changed = replace(

@@ -323,6 +323,9 @@ def _requires_mfa(asks: Sequence[Ask]) -> bool:
 
 def _no_method(standing: Standing) -> Decision:
     """Terminal, so the sentence says where the way in is. Source: conditional-access 6.2, 6.3."""
+    if standing.person.waits_after_reset:
+        because = "The password was reset a short while ago; sign in again 24 hours after that."
+        return replace(NO_METHOD, because=because)
     if standing.context.purpose is Purpose.RESET_PASSWORD and standing.is_held_up_by_reset:
         because = "The code of the reset cannot be your second factor as well; sign in again."
         return replace(NO_METHOD, because=because)

@@ -515,6 +515,8 @@ class Person(Struct, frozen=True, kw_only=True):
     """Of the account."""
     has_leaked_password: bool = False
     """The first factor of this sign-in is a password that is known from a leak (THR-06)."""
+    waits_after_reset: bool = False
+    """No code is a second factor for now: the one that reset the password may have come to the same phone."""
     created_at: datetime
     sign_in_place: str | None = None
     """The mailbox of the sign-in address (`Identifier.place`)."""

@@ -161,7 +161,9 @@ class Standing(Struct, frozen=True, dict=True):
 
     @cached_property
     def usable(self) -> tuple[Authenticator, ...]:
-        """The second factors that may be asked for. Source: 6.2 `usable(m)`."""
+        """The second factors that may be asked for. Source: 6.2 `usable(m)`; SSPR-07."""
+        if self.person.waits_after_reset:
+            return ()
         return tuple(
             a
             for a in self._strong

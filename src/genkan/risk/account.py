@@ -35,12 +35,17 @@ def asked_for_change(risk: AccountRisk, now: datetime) -> AccountRisk:
     return replace(risk, change_asked_at=now)
 
 
+def was_sent_to_change(risk: AccountRisk, now: datetime) -> bool:
+    """A second factor was passed a short while ago, and a new password was asked for."""
+    asked = risk.change_asked_at
+    return asked is not None and now - asked <= CHANGE_FOLLOWS
+
+
 def changed_password(risk: AccountRisk, now: datetime) -> AccountRisk:
     """The password was reset by its owner, and whoever knew it knows nothing any more."""
     if not is_risky(risk):
         return risk
-    asked = risk.change_asked_at
-    is_change = asked is not None and now - asked <= CHANGE_FOLLOWS
+    is_change = was_sent_to_change(risk, now)
     detail = "userPerformedSecuredPasswordChange" if is_change else "userPerformedSecuredPasswordReset"
     return AccountRisk(level="none", state="remediated", detail=detail, updated_at=now)
 

@@ -608,7 +608,9 @@ def _with_password(
             id=id, subject=subject.id, kind=Kind.PASSWORD, material=material, strong=False, created_at=now
         )
     previous = (old.material, *old.previous) if old.material else old.previous
-    return replace(old, material=material, previous=previous[:PASSWORDS_REMEMBERED], changed_at=now)
+    return replace(
+        old, material=material, previous=previous[:PASSWORDS_REMEMBERED], changed_at=now, reset_at=None
+    )
 
 
 def _first_factor_moves(

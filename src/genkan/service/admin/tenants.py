@@ -55,6 +55,7 @@ SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "admin_requests": (0, 1_000_000),
     "lenient_queries": None,
     "strict_external_tenant": None,
+    "coresidency": ("limited", "strict", "off"),
     "break_glass": PEOPLE,
     "foreign_hashes": (),
 }
