@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HOME = Path("build/mutants").resolve()
-TREE = HOME / "tree"
+CLEAN, TREE = HOME / "clean", HOME / "tree"
+"""The code as it is, and a copy of it for each room: a run that is stopped leaves its last mutant behind."""
 PYTEST = "-m pytest -q -x --no-header -p no:cacheprovider -p no:xdist -p no:randomly --hypothesis-seed=0"
 FAST = '-m "not slow and not browser"'
 SECONDS = 240
@@ -82,6 +84,8 @@ def examined(name: str, given: argparse.Namespace, seconds: float) -> int:
     session, config = HOME / f"{name}.sqlite", HOME / f"{name}.toml"
     session.unlink(missing_ok=True)
     room = ROOMS[name]
+    shutil.rmtree(TREE, ignore_errors=True)
+    shutil.copytree(CLEAN, TREE)
     runs = " && ".join(f"{sys.executable} {PYTEST} {FAST} {tests}" for tests in room.tests)
     config.write_text(
         "[cosmic-ray]\n"
@@ -91,6 +95,10 @@ def examined(name: str, given: argparse.Namespace, seconds: float) -> int:
         '[cosmic-ray.distributor]\nname = "local"\n'
     )
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(TREE / "src")}
+    if subprocess.run(
+        ["sh", "-c", runs], cwd=TREE, env=environment, check=False, stdout=subprocess.DEVNULL
+    ).returncode:
+        raise SystemExit(f"The tests of {name} fail without any mutant: make them pass first.")
     tool = [str(HOME / "venv/bin/cosmic-ray")]
     subprocess.run([*tool, "init", str(config), str(session)], cwd=TREE, env=environment, check=True)
     places, sampled = sample(session, given.each, given.seed)

@@ -12,7 +12,7 @@ home=build/mutants
     .venv/bin/python -c 'import site; print(site.getsitepackages()[0])' > "$($home/venv/bin/python -c 'import site; print(site.getsitepackages()[0])')/dev.pth"
     $home/venv/bin/pip --quiet --disable-pip-version-check install cosmic-ray==8.7.0
 }
-rm -rf $home/tree
-mkdir -p $home/tree
-git ls-files -z --cached --others --exclude-standard src tests scripts docs javascript pyproject.toml | xargs -0 tar -cf - | tar -xf - -C $home/tree
+rm -rf $home/clean
+mkdir -p $home/clean
+git ls-files -z --cached --others --exclude-standard src tests scripts docs javascript pyproject.toml | xargs -0 tar -cf - | tar -xf - -C $home/clean
 exec nice -n 15 $home/venv/bin/python -m scripts.mutants "$@"
