@@ -241,6 +241,8 @@ ATTACKS: Final = (
         f"{reading.MAX_BODY_BYTES:,} bytes, within {http.SLOW_BODY_SECONDS} seconds; half a body is none",
         (
             "tests/attacks/test_bad_input.py::test_a_body_that_is_too_large_is_413_and_too_many_fields_are_400",
+            "tests/wire/test_large_and_slow.py::test_a_body_that_comes_too_slowly_is_none",
+            "tests/wire/test_large_and_slow.py::test_whoever_does_not_come_to_the_end_of_a_head_is_left",
             "tests/attacks/test_bad_input.py::test_half_a_body_is_no_body",
         ),
     ),

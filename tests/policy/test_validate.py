@@ -172,9 +172,27 @@ def test_a_stored_policy_is_read_back_as_it_was_written() -> None:
     assert b"conditionalAccessAllExternalTenants" in written
 
 
-@pytest.mark.parametrize("part", ["conditions", "conditions.users", "grantControls", "sessionControls"])
+EVERY_CONTROL = {
+    **NEVER,
+    "applicationEnforcedRestrictions": {"isEnabled": True},
+    "cloudAppSecurity": {"isEnabled": True, "cloudAppSecurityType": "monitorOnly"},
+    "secureSignInSession": {"isEnabled": True},
+    "signInFrequency": {"isEnabled": True, "type": "hours", "value": 4},
+}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "conditions",
+        "conditions.users",
+        "grantControls",
+        "sessionControls",
+        *(f"sessionControls.{control}" for control in EVERY_CONTROL),
+    ],
+)
 def test_a_stored_policy_with_something_unknown_is_not_read_at_all(part: str) -> None:
-    document = json.loads(msgspec.json.encode(a_valid(a_document(sessionControls=NEVER))))
+    document = json.loads(msgspec.json.encode(a_valid(a_document(sessionControls=EVERY_CONTROL))))
     target = document
     for member in part.split("."):
         target = target[member]
