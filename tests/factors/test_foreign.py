@@ -156,6 +156,15 @@ def test_the_ways_in_which_others_write_them_are_read(text: str, right: str) -> 
     assert password.verify(kept(text), right)
 
 
+def test_a_hash_that_takes_as_much_memory_as_others_ask_for_is_compared() -> None:
+    """64 MiB: more than OpenSSL's scrypt takes unless it is told that it may."""
+    tag = hashlib.scrypt(b"large", salt=b"salt", n=2**16, r=8, p=1, dklen=32, maxmem=2**27)
+    material = kept("$scrypt$ln=16,r=8,p=1$" + b64(b"salt") + "$" + b64(tag))
+
+    assert password.verify(material, "large")
+    assert not password.verify(material, "small")
+
+
 def test_a_password_is_compared_as_typed_where_another_system_hashed_it() -> None:
     typed = "ﬁne e\u0301"
     material = kept(bcrypt.hashpw(typed.encode(), bcrypt.gensalt(4)).decode())

@@ -215,6 +215,7 @@ def test_a_key_is_listed_until_its_last_token_is_over() -> None:
     assert {jwk.kid for jwk in ring.jwks(over - timedelta(seconds=1)).keys} >= {a_key("RS256").kid}
     assert a_key("RS256").kid not in {jwk.kid for jwk in ring.jwks(over).keys}
     assert ring.verifying(a_key("RS256").kid, over) is None
+    assert ring.verifying(a_key("RS256").kid, over + 100 * DAY) is None, "nor ever after"
     assert [key.kid for key in ring.pruned(over).keys] == [a_key("ES256").kid, a_key("RS256", 1).kid]
 
 
