@@ -241,7 +241,9 @@ class TenantRuntime:
             activates_at = self._ring.next_activation(algorithm, now)
             if activates_at is None:
                 continue
-            made = SigningKey.generate(algorithm, created_at=now, activates_at=activates_at)
+            made = SigningKey.generate(
+                algorithm, created_at=now, activates_at=activates_at, rsa_bits=tenant.rsa_bits
+            )
 
             def joined(keys: tuple[SigningKey, ...], made: SigningKey = made) -> tuple[SigningKey, ...]:
                 ring = KeyRing(keys)

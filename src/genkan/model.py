@@ -661,6 +661,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """Of an access token (TOK-20)."""
     id_token_lifetime: timedelta = timedelta(hours=1)
     """Of an ID token."""
+    rsa_bits: Literal[2048, 3072] = 2048
+    """Of the next RSA key that signs tokens; 3072 signs three times slower (KEY-05)."""
     refresh_idle: timedelta = timedelta(days=14)
     """How long a refresh token may go unused (TOK-05)."""
     refresh_lifetime: timedelta = timedelta(days=90)

@@ -56,6 +56,7 @@ def test_who_is_there_for_when_all_else_fails_is_named_by_id(genkan: Command) ->
         ("enumeration=maybe", "enumeration is one of compat, uniform."),
         ("usernames=perhaps", "usernames is true or false."),
         ("foreign_hashes=x", "foreign_hashes can only be emptied."),
+        ("rsa_bits=1024", "rsa_bits is one of 2048, 3072."),
         ("break_glass=nobody,nobody", "Nobody has the id nobody."),
         ("name=other", "There is no setting name;"),
     ],

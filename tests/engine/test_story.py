@@ -103,6 +103,17 @@ def test_a_wrong_password_is_not_explained_by_policies_that_nobody_asked() -> No
     assert story.ending == "It was refused: wrong password."
 
 
+@pytest.mark.parametrize(("answer", "says"), [("block", "said no."), ("silent", "did not say yes in time.")])
+def test_why_a_text_message_was_not_sent_is_told(answer: str, says: str) -> None:
+    trail = rows(("sign_in:choose:refused", "number_blocked", {"telephony_risk": answer}))
+
+    (story,) = tell([an_entry()], trail, NOWHERE)
+
+    (event,) = story.events
+    assert event.text == "The app asked for a challenge; refused: number blocked."
+    assert event.because == (f"The service that is asked before a text message {says}",)
+
+
 def test_risk_is_told_with_its_reasons() -> None:
     entry = an_entry(risk=Risk(level="high", reasons=("impossibleTravel",)), account_risk="medium")
 

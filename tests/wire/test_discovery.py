@@ -136,6 +136,17 @@ def fresh(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
+def test_the_next_key_is_as_large_as_the_tenant_says_and_the_first_has_2048_bits(fresh: World) -> None:
+    def sizes() -> list[int]:
+        return [len(key["n"]) * 6 // 8 * 8 for key in fetched(fresh, KEYS)["keys"] if key["kty"] == "RSA"]
+
+    assert sizes() == [2048]
+    with fresh.changed(rsa_bits=3072):
+        fresh.advance(timedelta(days=89, hours=1).total_seconds())
+        fresh.run(fresh._development._tenant._rotate_keys())
+        assert sorted(sizes()) == [2048, 3072]
+
+
 @pytest.mark.proves("V1-200", "KEY-03")
 def test_while_keys_change_every_token_that_is_still_good_can_be_verified(fresh: World) -> None:
     fresh.person(address := new_address(), password=PASSWORD)

@@ -47,6 +47,10 @@ CAME = {
     "ready": "tokens were issued",
     "web": "only a browser could go on",
 }
+NOT_CLEARED = {
+    "block": "The service that is asked before a text message said no.",
+    "silent": "The service that is asked before a text message did not say yes in time.",
+}
 ENDED = {
     "issued": "Tokens were issued.",
     "allow": "Nothing more was asked for, but the app never came for its tokens.",
@@ -202,7 +206,10 @@ def _event(step: _Step) -> Event:
     return Event(
         at=row.at,
         text=f"{text}; {outcome}." if outcome else f"{text}.",
-        because=tuple(explain_policy(_applied(entry)) for entry in detail.get("policies", ())),
+        because=(
+            *(explain_policy(_applied(entry)) for entry in detail.get("policies", ())),
+            *((NOT_CLEARED[detail["telephony_risk"]],) if "telephony_risk" in detail else ()),
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from genkan.engine.messages import PutDocument, PutSigningKey
 from genkan.model import Tenant
 from genkan.service.admin.door import Act, Actor, Done, Door, Refusal, Target, invalid
 from genkan.service.ports import View
+from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import PUBLISHED_BEFORE_USE, Algorithm, KeyRing, SigningKey
 
 UPDATE = Act("Update organization", "DirectoryManagement", "Update", "Directory")
@@ -27,6 +28,8 @@ _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=
 
 PEOPLE = ("ids of people",)
 """What such a setting may be is asked of the database."""
+
+RSA_SIZES = (2048, 3072)
 
 SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "enumeration": ("compat", "uniform"),
@@ -57,6 +60,7 @@ SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "strict_external_tenant": None,
     "coresidency": ("limited", "strict", "off"),
     "break_glass": PEOPLE,
+    "rsa_bits": RSA_SIZES,
     "foreign_hashes": (),
 }
 """What may be set: the words it may be, the least and the greatest; None for yes and no; empty: it may be emptied."""
@@ -93,8 +97,10 @@ def _objection(name: str, value: Any, view: View) -> Refusal | None:
         given = set(value if isinstance(value, tuple) else (value,))
         unknown = given - view.existing("subject", given)
         return invalid(f"Nobody has the id {min(unknown)}.", name) if unknown else None
-    if isinstance(allowed[0], str):
-        return None if value in allowed else invalid(f"{name} is one of {', '.join(allowed)}.", name)
+    if isinstance(allowed[0], str) or allowed is RSA_SIZES:
+        return (
+            None if value in allowed else invalid(f"{name} is one of {', '.join(map(str, allowed))}.", name)
+        )
     least, greatest = allowed
     if type(value) is not type(least) or not least <= value <= greatest:
         return invalid(f"{name} is from {_said(least)} to {_said(greatest)}.", name)
@@ -137,17 +143,17 @@ async def rotate(
 
     With `compromised` it signs at once, and the older ones are believed no more: whoever holds a token signs in again.
     """
-    now = await door.store.look(lambda view: view.now)
+    now, bits = await door.store.look(lambda view: (view.now, view.directory.tenant.rsa_bits))
     begins = now if compromised else now + PUBLISHED_BEFORE_USE
     before = KeyRing(tuple(keys)).pruned(now)
     made = [
-        SigningKey.generate(algorithm, created_at=now, activates_at=begins)
+        SigningKey.generate(algorithm, created_at=now, activates_at=begins, rsa_bits=bits)
         for algorithm in dict.fromkeys(algorithms)
     ]
 
     def decide(view: View) -> Done[Rotation] | Refusal:
         tenant, ring = view.directory.tenant, before
-        longest = max(tenant.access_token_lifetime, tenant.id_token_lifetime)
+        longest = max(tenant.access_token_lifetime, tenant.id_token_lifetime, CLIENT_TOKEN_LIFETIME)
         for key in made:
             waiting = (k for k in before.keys if k.algorithm == key.algorithm and k.activates_at > now)
             if not compromised and (next_one := next(waiting, None)) is not None:
