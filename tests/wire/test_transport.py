@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import httpx2
+import jwt
 import pytest
 
 from tests.server import BOTH, Reply, first_factor_by_code, new_number, newest
@@ -490,6 +491,43 @@ def test_what_was_answered_5xx_can_be_repeated_as_it_was(
 
     assert (failed.status, failed.error) == (status, error)
     assert repeated.status == 200
+
+
+@contextmanager
+def no_messages(world: World) -> Iterator[None]:
+    """For a block nothing can be sent, by mail or by text message."""
+    for failing in (True, False):
+        world.http.post(f"{world.base}/dev/delivery", json={"failing": failing}).raise_for_status()
+        if failing:
+            yield
+
+
+@pytest.mark.parametrize("trouble", [locked, full, None], ids=["locked", "full", "no messages"])
+@pytest.mark.proves("AVL-07")
+def test_whoever_is_signed_in_stays_so_while_messages_or_the_database_are_out_of_order(
+    damageable: World, tmp_path: Path, trouble: Callable[[Path], object] | None
+) -> None:
+    """
+    What was issued can be verified, for the keys need no database. A refresh needs one: it is told to wait, and the
+    same refresh token goes on when the trouble is over (F-02, F-04, F-05, F-11).
+    """
+    world = damageable
+    signed_in = first_factor_by_code(world, account_by_code(world), "openid offline_access").ok()
+    form = {"client_id": world.otp_app, "grant_type": "refresh_token"}
+    held = signed_in["refresh_token"]
+
+    with trouble(tmp_path) if trouble else no_messages(world):  # type: ignore[attr-defined]
+        for document in ("v2.0/.well-known/openid-configuration", "discovery/v2.0/keys"):
+            assert world.http.get(f"{world.base}/dev/{document}").status_code == 200
+        keys = jwt.PyJWKSet.from_dict(world.http.get(f"{world.base}/dev/discovery/v2.0/keys").json())
+        key = keys[strict.jwt(signed_in["access_token"])[0]["kid"]]
+        jwt.decode(signed_in["access_token"], key, algorithms=["RS256"], options={"verify_aud": False})
+        during = world.post_form(strict.TOKEN, {**form, "refresh_token": held})
+
+    assert during.error == (UNAVAILABLE if trouble else ("", "", 0))
+    held = during.body.get("refresh_token", held)
+    again = world.post_form(strict.TOKEN, {**form, "refresh_token": held})
+    assert again.ok()["token_type"] == "Bearer"
 
 
 @pytest.mark.parametrize("trouble", [locked, full])
