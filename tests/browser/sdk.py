@@ -392,12 +392,13 @@ class OpenApp:
         capabilities: Sequence[str] = ("mfa_required", "registration_required"),
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        cache: str = "localStorage",
     ) -> App:
         """
         An app, open and ready, in a profile of its own.
 
         Shapes: `site` is where its page is, `api` what the SDK calls, with the tenant in it; `query` and `headers` are
-        what the app adds to each native call.
+        what the app adds to each native call; `cache` is where its SDK keeps tokens.
         """
         custom_auth: dict[str, Any] = {
             "challengeTypes": list(challenge_types),
@@ -408,7 +409,7 @@ class OpenApp:
             custom_auth["customAuthApiQueryParams"] = dict(query)
         configuration = {
             "auth": {"clientId": client_id, "authority": AUTHORITY, "redirectUri": "/"},
-            "cache": {"cacheLocation": "localStorage"},
+            "cache": {"cacheLocation": cache},
             "customAuth": custom_auth,
         }
         app = App(self._chromium, site or self._site, configuration, headers)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.browser.journeys import PASSWORD, PLAIN_SCOPES, password_user, verified
-from tests.browser.sdk import App, OpenApp, Result
+from tests.browser.sdk import ROOT, App, OpenApp, Result
 from tests.server import Server, new_address
 
 pytestmark = pytest.mark.browser
@@ -165,6 +167,46 @@ def test_the_account_is_still_there_after_a_reload_and_its_tokens_with_it(
     assert found.account.ask("getAccount")["homeAccountId"] == before["homeAccountId"]
     assert (cached.said, calls) == ({"isCompleted"}, [])
     assert refreshed.said == {"isCompleted"}
+
+
+EVERYTHING_KEPT = """
+async () => {
+    const kept = [...[localStorage, sessionStorage].map((one) => JSON.stringify({...one})), document.cookie];
+    for (const {name} of await indexedDB.databases()) {
+        const database = await new Promise((found) => {
+            indexedDB.open(name).onsuccess = (event) => found(event.target.result);
+        });
+        for (const store of database.objectStoreNames) {
+            const all = database.transaction(store).objectStore(store).getAll();
+            kept.push(JSON.stringify(await new Promise((found) => { all.onsuccess = () => found(all.result); })));
+        }
+        database.close();
+    }
+    return kept.join(" ");
+}
+"""
+"""Whatever a script of this origin finds that outlives the page."""
+
+
+@pytest.mark.proves("BRW-07")
+def test_tokens_that_the_recipe_keeps_in_memory_are_nowhere_else(server: Server, open_app: OpenApp) -> None:
+    recipe = (ROOT / "docs/how-to/point-msal-at-genkan.md").read_text(encoding="utf-8")
+    (place,) = set(re.findall(r'cacheLocation: "(\w+)"', recipe))
+
+    def kept(app: App) -> tuple[str, list[str]]:
+        account = signed_in(server, app).account
+        assert account.do("getAccessToken", FORCED).said == {"isCompleted"}
+        answer = app.calls[-1].answer
+        return app.evaluate(EVERYTHING_KEPT), [answer[f"{one}_token"] for one in ("access", "id", "refresh")]
+
+    app = open_app(server.password_app, cache=place)
+    everything, tokens = kept(app)
+    assert [token for token in tokens if token.rpartition(".")[2] in everything] == []
+    app.open()
+    assert app.current_account().said == {"isFailed"}, "with the page they are gone"
+
+    everything, tokens = kept(open_app(server.password_app, cache="sessionStorage"))
+    assert all(token.rpartition(".")[2] in everything for token in tokens), "there they would be found"
 
 
 def test_signing_out_forgets_the_account_and_asks_nobody(server: Server, open_app: OpenApp) -> None:
