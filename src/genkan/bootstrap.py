@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -379,6 +380,66 @@ async def administering(folder: Path, tenant: str | None, database: str = "") ->
     finally:
         hashing.close()
         await store.close()
+        lie.close()
+
+
+def _check_names(tenant: model.Tenant, taken: frozenset[str]) -> None:
+    """
+    See to it that a new tenant may be called so: its names are the first segments of paths.
+
+    Raises: `CannotOpen`.
+    """
+    if tenant.name in RESERVED or re.fullmatch(r"[a-z0-9]{1,63}", tenant.name) is None:
+        raise CannotOpen(
+            f"No tenant can be called {tenant.name}: a name is of small letters and digits, and none of "
+            f"{', '.join(sorted(RESERVED))}."
+        )
+    for name in tenant.aliases:
+        if name in RESERVED or re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,252}", name) is None:
+            raise CannotOpen(
+                f"{name} cannot be a further name: it is of small letters, digits, dots and hyphens."
+            )
+    if used := taken & {tenant.name, *tenant.aliases}:
+        raise CannotOpen(f"There is a tenant called {min(used)} already.")
+
+
+@asynccontextmanager
+async def founding(folder: Path, tenant: model.Tenant, database: str = "") -> AsyncIterator[Office]:
+    """
+    The door of a new tenant's empty database. A folder that is no deployment yet becomes one.
+
+    Raises: `CannotOpen`, `CannotStart`.
+    """
+    _make_folder(folder)
+    keys = Keys(open_master_key(folder / "master.key"))
+    async with _readers(folder, database) as found:
+        there = [reader.directory().tenant for reader, _ in found]
+    _check_names(tenant, frozenset(name for one in there for name in (one.name, *one.aliases)))
+    lie, clock, hashing = places(folder, keys, database), Clock(), Hashing()
+    try:
+        store = lie.open(tenant.id, clock.now, tenant.name)
+        try:
+            door = Door(store=store, hashing=hashing, on_deliver=lambda: None, now=clock.now)
+            yield Office(door, store, clock, keys.of(KeyPurpose.IMPORTS, tenant.id))
+        finally:
+            await store.close()
+    finally:
+        hashing.close()
+        lie.close()
+
+
+async def remove_tenant(folder: Path, tenant: str, database: str = "") -> None:
+    """
+    Delete a tenant and everything of it. No server may own its file.
+
+    Raises: `CannotOpen`.
+    """
+    async with administering(folder, tenant, database) as office:
+        id = office.store.directory().tenant.id
+    lie = places(folder, _keys(folder), database)
+    try:
+        lie.remove(id)
+    finally:
         lie.close()
 
 

@@ -67,6 +67,50 @@ def test_a_setting_that_would_switch_protection_off_is_refused(
     assert says in genkan("tenant", "update", "--set", setting).no()
 
 
+@pytest.mark.proves("ADM-01")
+def test_a_tenant_begins_with_nobody_and_no_secret_and_ends_with_everything(
+    genkan: Command, folder: Path
+) -> None:
+    (made,) = genkan("tenant", "create", "shop", "--alias", "shop.example.com", "--json").lines()
+
+    listed = {one["name"]: one for one in genkan("tenant", "list", "--json").lines()}
+    assert listed["shop"] == made
+    assert genkan("app", "list", "--tenant", "shop", "--json").lines() == []
+    assert genkan("user", "list", "--tenant", "shop", "--json").lines() == []
+    (added,) = genkan("logs", "audits", "--tenant", "shop", "--json").lines()
+    assert added["action"] == "Add organization"
+    genkan("app", "create", "Desk", "--tenant", "shop.example.com").ok()
+    genkan("user", "create", "ada@example.com", "--tenant", "shop").ok()
+    assert "There is a tenant called shop already" in genkan("tenant", "create", "shop").no()
+    assert (
+        "There is a tenant called dev.onmicrosoft.com"
+        in genkan("tenant", "create", "other", "--alias", "dev.onmicrosoft.com").no()
+    )
+
+    said = genkan("tenant", "delete", "shop", "--dry-run").ok().out
+    assert said == "Would delete the tenant shop with its 1 people. Nothing was changed.\n"
+    assert "Say so beforehand with --yes" in genkan("tenant", "delete", "shop").no()
+    assert (folder / "shop.db").exists()
+    genkan("tenant", "delete", "shop", "--yes").ok()
+    assert not list(folder.glob("shop*"))
+    assert [one["name"] for one in genkan("tenant", "list", "--json").lines()] == ["dev"]
+    assert "There is no tenant shop" in genkan("tenant", "delete", "shop", "--yes").no()
+
+
+@pytest.mark.parametrize("name", ["admin", "Shop", "a/b", "..", "", "v1.0", "x" * 64])
+def test_a_tenant_is_not_called_what_a_path_is_for(genkan: Command, name: str) -> None:
+    assert "No tenant can be called" in genkan("tenant", "create", name).no()
+
+
+@pytest.mark.proves("ADM-01")
+def test_a_new_folder_gets_its_first_tenant_without_any_account(genkan: Command, tmp_path: Path) -> None:
+    fresh = str(tmp_path / "fresh")
+    genkan("tenant", "create", "shop", "--data", fresh).ok()
+    (shown,) = genkan("tenant", "show", "--data", fresh, "--json").lines()
+    assert shown["name"] == "shop"
+    assert genkan("app", "list", "--data", fresh, "--json").lines() == []
+
+
 # Applications. -------------------------------------------------------------------------------------------------------
 
 

@@ -98,29 +98,41 @@ def looked_at(data: Path, tenant: str | None, look: Callable[[Reader, Clock], Co
         return asyncio.run(run())
 
 
+def actor() -> Actor:
+    """Who is at the keyboard, as the log names them."""
+    import getpass
+    import uuid
+
+    from genkan.service.admin.door import Actor
+
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # a container may have no name for its user
+        name = "operator"
+    return Actor(id=name, name=name, kind="operator", correlation_id=str(uuid.uuid4()))
+
+
 def done(
     data: Path, tenant: str | None, act: Callable[[Office, Actor], Coroutine[Any, Any, T | Refusal]]
 ) -> T:
     """What an act at a tenant's door came to. A refusal ends the command with its sentence."""
-    import getpass
-    import uuid
-
     from genkan import bootstrap
-    from genkan.service.admin.door import Actor, Refusal
 
     place = database()
 
     async def run() -> T | Refusal:
         async with bootstrap.administering(data, tenant, place) as office:
-            return await act(office, actor)
+            return await act(office, actor())
 
     with one_sentence():
-        try:
-            name = getpass.getuser()
-        except (OSError, KeyError):  # a container may have no name for its user
-            name = "operator"
-        actor = Actor(id=name, name=name, kind="operator", correlation_id=str(uuid.uuid4()))
         answer = asyncio.run(run())
+    return accepted(answer)
+
+
+def accepted(answer: T | Refusal) -> T:
+    """What an act made. Raises: `ClickException` with the sentence of a refusal."""
+    from genkan.service.admin.door import Refusal
+
     if isinstance(answer, Refusal):
         is_name = answer.code == "ObjectConflict"
         raise click.ClickException(

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genkan.cli.common import CONTEXT, SPANS, as_json, database, deployment, done, looked_at, one_sentence
+from genkan.cli.common import (
+    CONTEXT,
+    SPANS,
+    accepted,
+    actor,
+    agreed,
+    as_json,
+    database,
+    deployment,
+    destroys,
+    done,
+    looked_at,
+    one_sentence,
+)
 from genkan.cli.showing import as_facts, as_lines, as_table
 
 if TYPE_CHECKING:
@@ -26,6 +39,7 @@ def tenant() -> None:
 
     \b
     Examples:
+      genkan tenant create shop --alias shop.example.com
       genkan tenant show
       genkan tenant update --set enumeration=uniform --set code_lifetime=3m
     """
@@ -104,6 +118,83 @@ def update(settings: tuple[str, ...], data: Path, tenant: str | None) -> None:
     for name in wanted:
         value = getattr(changed, name)
         click.echo(f"{name} = {_said(value) if value != () else 'empty'}")
+
+
+@tenant.command(context_settings=CONTEXT)
+@click.argument("name")
+@click.option(
+    "--alias", "aliases", multiple=True, metavar="NAME", help="A further name, as shop.example.com."
+)
+@deployment
+@as_json
+def create(name: str, aliases: tuple[str, ...], data: Path, tenant: str | None, as_json: bool) -> None:
+    """
+    Create a tenant. NAME is the first segment of its paths: small letters and digits.
+
+    There is nobody in it and no secret. A server that runs already serves it after its next start.
+
+    \b
+    Examples:
+      genkan tenant create shop
+      genkan tenant create shop --alias shop.example.com
+      genkan app create Desk --tenant shop
+    """
+    import uuid
+
+    from genkan import bootstrap
+    from genkan.model import Tenant
+    from genkan.service.admin import tenants
+    from genkan.service.admin.door import Refusal
+
+    if tenant is not None:
+        raise click.UsageError("--tenant is not for this: the new tenant is called NAME.")
+    new, place = Tenant(id=str(uuid.uuid4()), name=name, aliases=aliases), database()
+
+    async def run() -> Tenant | Refusal:
+        async with bootstrap.founding(data, new, place) as office:
+            return await tenants.add(office.door, actor(), new)
+
+    with one_sentence():
+        made = accepted(asyncio.run(run()))
+    if as_json:
+        as_lines([{"id": made.id, "name": made.name, "aliases": made.aliases}])
+        return
+    click.echo(f"Created the tenant {made.name}, {made.id}.")
+    click.echo(f"Make its first application: genkan app create NAME --tenant {made.name}")
+
+
+@tenant.command(context_settings=CONTEXT)
+@click.argument("name")
+@deployment
+@destroys
+def delete(name: str, data: Path, tenant: str | None, yes: bool, dry_run: bool) -> None:
+    """
+    Delete a tenant and everything of it: people, applications, policies, keys and both logs. Nothing brings it back.
+
+    Stop the servers that serve it first.
+
+    \b
+    Examples:
+      genkan tenant delete shop --dry-run
+      genkan tenant delete shop --yes
+    """
+    from genkan import bootstrap
+    from genkan.engine.queries import Query
+
+    if tenant not in (None, name):
+        raise click.UsageError("--tenant is not for this: the tenant to delete is NAME.")
+
+    async def look(reader: Reader, _: Clock) -> tuple[str, int]:
+        people = await reader.people(Query(limit=1, count=True))
+        return reader.directory().tenant.name, people.count or 0
+
+    called, people = looked_at(data, name, look)
+    if not agreed(f"Delete the tenant {called} with its {people:,} people", yes=yes, dry_run=dry_run):
+        return
+    place = database()
+    with one_sentence():
+        asyncio.run(bootstrap.remove_tenant(data, name, place))
+    click.echo(f"Deleted the tenant {called}.")
 
 
 def _read(name: str, value: str) -> Any:

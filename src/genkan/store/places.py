@@ -37,6 +37,10 @@ class Places(Protocol):
         """Look into a tenant's database. Raises: `CannotOpen`."""
         ...
 
+    def remove(self, tenant_id: str) -> None:
+        """Delete a tenant's database, which nobody has open, for good. Raises: `CannotOpen`."""
+        ...
+
     def close(self) -> None:
         """Let go of what the databases share. Done again it does nothing."""
         ...
@@ -59,6 +63,11 @@ class Files:
 
     def peek(self, tenant_id: str, clock: Callable[[], datetime]) -> SqliteReader:
         return SqliteReader.peek(self._paths()[tenant_id], tenant_id, self._keys, clock)
+
+    def remove(self, tenant_id: str) -> None:
+        path = self._paths()[tenant_id]
+        for end in ("", "-wal", "-shm", ".lock"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
 
     def close(self) -> None:
         pass
@@ -92,6 +101,9 @@ class Schemas:
 
         asked = None if self._has_the_time else clock
         return PostgresReader.peek(self._database, tenant_id, self._keys, asked)
+
+    def remove(self, tenant_id: str) -> None:
+        self._database.remove(tenant_id)
 
     def close(self) -> None:
         self._database.close()

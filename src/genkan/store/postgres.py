@@ -243,6 +243,18 @@ class Database:
         hexes = [name.removeprefix(PREFIX) for (name,) in rows]
         return ["-".join((h[:8], h[8:12], h[12:16], h[16:20], h[20:])) for h in hexes if len(h) == 32]
 
+    def remove(self, tenant_id: str) -> None:
+        """
+        Delete a tenant's schema with all that is in it.
+
+        Raises: `CannotOpen`.
+        """
+        try:
+            with self.writing(tenant_id) as execute:
+                execute(f"DROP SCHEMA {schema_of(tenant_id)} CASCADE", ())
+        except psycopg.Error as error:
+            raise self.unreachable(error) from error
+
     def close(self) -> None:
         """Let go of all connections. Done again it does nothing."""
         self.threads.shutdown()

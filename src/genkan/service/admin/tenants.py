@@ -17,10 +17,12 @@ from msgspec.structs import replace
 from genkan.engine.messages import PutDocument, PutSigningKey
 from genkan.model import Tenant
 from genkan.service.admin.door import Act, Actor, Done, Door, Refusal, Target, invalid
+from genkan.service.admin.policies import METHOD_DEFAULTS
 from genkan.service.ports import View
 from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import PUBLISHED_BEFORE_USE, Algorithm, KeyRing, SigningKey
 
+ADD = Act("Add organization", "DirectoryManagement", "Add", "Directory")
 UPDATE = Act("Update organization", "DirectoryManagement", "Update", "Directory")
 ROTATE = Act("Rotate signing keys", "DirectoryManagement", "Update", "Directory")
 
@@ -64,6 +66,23 @@ SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "foreign_hashes": (),
 }
 """What may be set: the words it may be, the least and the greatest; None for yes and no; empty: it may be emptied."""
+
+
+async def add(door: Door, actor: Actor, tenant: Tenant) -> Tenant | Refusal:
+    """
+    Let a database that is empty be that of a tenant, with the methods that a new one has.
+
+    There is nobody in it and no secret: its first application is made by the operator (ADM-01).
+    """
+
+    def decide(view: View) -> Done[Tenant] | Refusal:
+        if view.directory.clients:
+            return invalid("There is a tenant in this database already.")
+        target = Target(id=tenant.id, name=tenant.name, changes=(("name", None, tenant.name),))
+        methods = tuple(PutDocument(method) for method in METHOD_DEFAULTS.items())
+        return Done(tenant, target, (PutDocument(tenant), *methods))
+
+    return await door.act(actor, ADD, decide)
 
 
 async def change(door: Door, actor: Actor, wanted: Mapping[str, Any]) -> Tenant | Refusal:

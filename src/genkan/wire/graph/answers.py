@@ -74,13 +74,12 @@ def time(moment: datetime | None) -> str | None:
     """Return a time as Graph writes it."""
     if moment is None:
         return None
-    moment = moment.astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def exact_time(moment: datetime) -> str:
     """Return a time with its fraction, for logs."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 # Pages. -------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
@@ -284,9 +285,13 @@ def _mfa(entry: SignIn) -> dict[str, Any] | None:
     return {"authMethod": METHODS[second.kind], "authDetail": None} if second else None
 
 
+_address = lru_cache(maxsize=4096)(ip_address)
+"""A page of the log names the same addresses time and again."""
+
+
 def _places(entry: SignIn, directory: Directory) -> list[dict[str, Any]]:
     try:
-        address = ip_address(entry.address)
+        address = _address(entry.address)
     except ValueError:
         return []
     inside = [p for p in directory.locations.values() if isinstance(p, IpLocation) and p.contains(address)]
