@@ -234,3 +234,31 @@ def test_the_commands_of_the_administration_page_do_what_it_says(folder: Path, t
     assert "Brought back bob@example.com." in outcome.stdout
     assert json.loads((tmp_path / "policy.json").read_text())["displayName"]
     assert (tmp_path / "trail.jsonl").read_text().count("\n") > 10
+
+
+def test_the_program_of_the_sdk_page_prints_what_the_page_says(tmp_path: Path) -> None:
+    page = ROOT / "docs/how-to/administer-with-the-graph-sdk.md"
+    program = tmp_path / "administer.py"
+    program.write_text("\n".join(blocks(page, "python")), encoding="utf-8")
+    printed = next(block for block in blocks(page, "") if block.endswith("sign-ins\n"))
+
+    with running(tmp_path / "data", "--tls") as server:
+        outcome = shell(
+            f"python '{program}'",
+            SSL_CERT_FILE=server.told["ca_file"],
+            REQUESTS_CA_BUNDLE=server.told["ca_file"],
+            GENKAN_HOST=server.base,
+            GENKAN_CLIENT_ID=server.told["admin"]["client_id"],
+            GENKAN_CLIENT_SECRET=server.told["admin"]["client_secret"],
+        )
+
+    assert outcome.stdout == printed, outcome.stderr
+
+
+def test_the_commands_of_the_sdk_page_make_a_client_that_may_read_people(folder: Path) -> None:
+    page = blocks(ROOT / "docs/how-to/administer-with-the-graph-sdk.md", "")
+
+    outcome = shell(page[0], GENKAN_DATA=str(folder))
+
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert "User.Read.All" in shell('genkan app show "Support desk"', GENKAN_DATA=str(folder)).stdout
