@@ -43,7 +43,8 @@ class Room(NamedTuple):
 ROOMS = {
     "policy": Room("src/genkan/policy", ("tests/policy", "tests/wire/test_conditional_access.py")),
     "tokens": Room(
-        "src/genkan/tokens", ("tests/tokens", "tests/wire/test_tokens.py tests/wire/test_refresh.py")
+        "src/genkan/tokens",
+        ("tests/tokens", "tests/wire/test_tokens.py tests/wire/test_refresh.py tests/graph/test_tokens.py"),
     ),
     "factors": Room(
         "src/genkan/factors",

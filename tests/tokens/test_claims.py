@@ -16,11 +16,13 @@ from genkan.model import Evidence, Identifier, Kind, OptionalClaim, Resource
 from genkan.tokens import base64url, metadata
 from genkan.tokens.claims import (
     ACR_LADDER,
+    ADMINISTRATION,
     AMR,
     Issue,
     access_token,
     assurance,
     client_info,
+    client_token,
     id_token,
     pairwise,
 )
@@ -418,3 +420,17 @@ def test_words_and_level_never_disagree(evidence: list[Evidence]) -> None:
     assert ("mfa" in found.amr) == (found.acr == MFA)
     assert "mfa" not in found.amr or (found.amr[-1] == "mfa" and len(found.amr) >= 3)
     assert found.auth_time in {e.at for e in evidence}
+
+
+def test_the_token_of_an_administration_client_lives_for_a_second_less_than_an_hour_and_says_what_it_may() -> (
+    None
+):
+    client = replace(APP, app_roles=("User.Read.All",), epoch=3)
+
+    claims = written(
+        client_token(issuer="i", tenant=TENANT, client=client, principal="p", token_id="t", now=NOW)
+    )
+
+    assert (claims["nbf"], claims["iat"], claims["exp"]) == (SECONDS, SECONDS, SECONDS + 3599)
+    assert (claims["aud"], claims["roles"], claims["epoch"]) == (ADMINISTRATION, ["User.Read.All"], 3)
+    assert (claims["sub"], claims["oid"], claims["appid"], claims["jti"]) == ("p", "p", APP.id, "t")

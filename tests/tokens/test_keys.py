@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, RSAKey
+from msgspec.structs import replace
 
 from genkan.tokens import base64url
 from genkan.tokens.keys import (
@@ -186,6 +187,16 @@ def test_rotation_is_planned_a_day_ahead() -> None:
 
     assert ring.next_activation("RS256", end - DAY - timedelta(seconds=1), every=10 * DAY) is None
     assert ring.next_activation("RS256", end - DAY, every=10 * DAY) == end
+
+
+def test_each_algorithm_has_terms_of_its_own() -> None:
+    """A key of one algorithm neither stands for one of the other, nor puts it off."""
+    late = replace(a_key("ES256"), activates_at=NOW + 50 * DAY)
+    end = a_key("RS256").activates_at + 10 * DAY
+
+    assert KeyRing(keys=(late,)).next_activation("RS256", NOW) == NOW
+    assert KeyRing(keys=(a_key("RS256"),)).next_activation("ES256", NOW) == NOW
+    assert KeyRing(keys=(a_key("RS256"), late)).next_activation("RS256", end - DAY, every=10 * DAY) == end
 
 
 def test_a_late_rotation_still_publishes_first() -> None:
