@@ -131,7 +131,6 @@ OPEN: Final[dict[str, str]] = {
     "PWD-06": "nobody changes a password while signed in; a reset takes a fresh code (SSPR rows)",
     "ENR-04": "each notice says what to do (proven under Notices below); the claim it would open is the emergency "
     "protocol's, which is not there yet",
-    "ENR-12": "methods taken away are kept and the audit log says who bound them and when; there is no query yet",
     "ENR-13": "no recovery codes yet",
     "MSG-12": "the service of `telephony_risk_url` may know; it is asked before every text, and no answer is a no: "
     "tighter than the row",

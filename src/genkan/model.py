@@ -224,6 +224,13 @@ class Subject(Struct, frozen=True, kw_only=True):
         return next((i for i in self.identifiers if i.kind == "email"), None)
 
 
+class Formerly(Struct, frozen=True, kw_only=True):
+    """Where the codes of a method went before."""
+
+    target: Identifier
+    until: datetime
+
+
 class Authenticator(Struct, frozen=True, kw_only=True):
     """Something a subject has or knows that can prove them."""
 
@@ -241,7 +248,12 @@ class Authenticator(Struct, frozen=True, kw_only=True):
     leaked: bool = False
     """A password that was right and is known from a leak: a new one must be set (THR-06)."""
     state: Literal["active", "quarantined", "tombstoned"] = "active"
+    source: Literal["", "sign_up", "registration", "administrator"] = ""
+    """Who bound it: its owner, at sign-up or in a sign-in, or an administrator, by an import too (ENR-12)."""
+    formerly: tuple[Formerly, ...] = ()
+    """The latest last."""
     created_at: datetime
+    removed_at: datetime | None = None
     changed_at: datetime | None = None
     """Of a password: when it was last set anew."""
     reset_at: datetime | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -15,9 +16,13 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from genkan.bootstrap import Development
+from genkan import identifiers
+from genkan.bootstrap import Development, administering
+from genkan.model import Authenticator, Kind
+from genkan.service.admin import people
 from genkan.settings import Settings
 from tests.cli.conftest import Command
+from tests.service.offices import OPERATOR
 
 
 def test_a_person_is_created_listed_shown_changed_deleted_and_brought_back(genkan: Command) -> None:
@@ -45,6 +50,43 @@ def test_a_person_is_created_listed_shown_changed_deleted_and_brought_back(genka
     assert "Ada Lovelace" in genkan("user", "list", "--search", "lovelace").ok().out or "Ada" in (
         genkan("user", "list", "--search", "ada").ok().out
     )
+
+
+@pytest.mark.proves("ENR-12")
+def test_whatever_a_person_has_ever_proven_themselves_by_is_listed_with_time_and_source(
+    genkan: Command, folder: Path
+) -> None:
+    genkan("user", "create", "ada@example.com").ok()
+    genkan("user", "create", "ben@example.com").ok()
+    asyncio.run(rebound(folder, "+447812345678", "+447812345699"))
+
+    listed = genkan("user", "methods", "ada@example.com", "--json").lines()
+
+    assert [(m["kind"], m["target"], m["source"], m["until"] is not None) for m in listed] == [
+        ("email_otp", "a***a@ex****e.com", "administrator", False),
+        ("sms_otp", "+44*******78", "administrator", True),
+        ("sms_otp", "+44*******99", "administrator", True),
+    ]
+    assert listed[1]["until"] == listed[2]["since"] < listed[2]["until"]
+    out = genkan("user", "methods", "ada@example.com").ok().out
+    assert re.search(r"text message +\+44\*+78 +administrator +\S+ \S+ +\S+", out), out
+    assert "text message" not in genkan("user", "show", "ada@example.com").ok().out
+
+
+async def rebound(folder: Path, number: str, other: str) -> None:
+    """Give Ada a phone, change its number, and take it away."""
+    first, second = identifiers.phone(number), identifiers.phone(other)
+    assert first is not None
+    assert second is not None
+    async with administering(folder, None) as office:
+        ada = await office.store.look(lambda view: view.holder("ada@example.com"))
+        assert ada is not None
+        for act in (
+            people.add_method(office.door, OPERATOR, ada.id, Kind.SMS_OTP, first),
+            people.change_method(office.door, OPERATOR, ada.id, Kind.SMS_OTP, second),
+            people.remove_method(office.door, OPERATOR, ada.id, Kind.SMS_OTP),
+        ):
+            assert isinstance(await act, Authenticator)
 
 
 @pytest.mark.proves("SSPR-09")

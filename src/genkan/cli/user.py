@@ -143,6 +143,56 @@ def show(person: str, data: Path, tenant: str | None, as_json: bool) -> None:
 
 
 @user.command(context_settings=CONTEXT)
+@click.argument("person")
+@deployment
+@as_json
+def methods(person: str, data: Path, tenant: str | None, as_json: bool) -> None:
+    """
+    List whatever a person has ever proven themselves by: since when, who bound it, and what is no more.
+
+    \b
+    Example:
+      genkan user methods ada@example.com
+    """
+
+    async def look(reader: Reader, _: Clock) -> tuple[Authenticator, ...]:
+        subject = await reader.look(lambda view: found_person(view, person))
+        return await reader.look(lambda view: view.every_authenticator(subject.id))
+
+    bound = [one for held in looked_at(data, tenant, look) for one in _ever(held)]
+    if as_json:
+        as_lines([{**one, "kind": held.kind, "source": held.source, "id": held.id} for held, one in bound])
+        return
+    as_table(
+        ("Method", "To", "Bound by", "Since", "Until"),
+        (
+            (
+                METHODS[held.kind],
+                one["target"],
+                held.source.replace("_", " "),
+                one["since"],
+                one["until"] or "",
+            )
+            for held, one in bound
+        ),
+        "There are none.",
+    )
+
+
+def _ever(held: Authenticator) -> list[tuple[Authenticator, dict[str, Any]]]:
+    """A method at each of the places that its codes have gone to, masked."""
+    from genkan import identifiers
+
+    since, found = held.created_at, []
+    for before in held.formerly:
+        found.append(
+            (held, {"target": identifiers.mask(before.target), "since": since, "until": before.until})
+        )
+        since = before.until
+    return [*found, (held, {"target": _masked(held), "since": since, "until": held.removed_at})]
+
+
+@user.command(context_settings=CONTEXT)
 @click.argument("email")
 @click.option("--name", default="", help="The display name.")
 @click.option("--username", default="", help="A name to sign in by beside the address.")
@@ -376,9 +426,11 @@ def _say(subject: Subject, what: str, as_json: bool) -> None:
         click.echo(f"{what} {_called(subject)}, {subject.id}.")
 
 
+METHODS = {"password": "password", "email_otp": "e-mail code", "sms_otp": "text message"}
+
+
 def _method(held: Authenticator) -> str:
-    kinds = {"password": "password", "email_otp": "e-mail code", "sms_otp": "text message"}
-    return " to ".join(filter(None, (kinds[held.kind], _masked(held))))
+    return " to ".join(filter(None, (METHODS[held.kind], _masked(held))))
 
 
 def _masked(held: Authenticator) -> str:

@@ -107,6 +107,7 @@ def enrolled(
         subject=subject.id,
         kind=challenge.kind,
         target=target,
+        source="registration",
         created_at=facts.now,
     )
     last = replace(flow.evidence[-1], authenticator=method.id)

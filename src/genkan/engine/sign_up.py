@@ -122,6 +122,7 @@ def further(flow: Flow, event: Event, client: Client, facts: Facts, *effects: Ef
         target=None if by_password else flow.identifier,
         material=flow.password,
         strong=False,
+        source="sign_up",
         created_at=facts.now,
     )
     if by_password:

@@ -101,6 +101,10 @@ class View(Protocol):
         """What proves a person, active ones only, oldest first."""
         ...
 
+    def every_authenticator(self, subject: str) -> tuple[Authenticator, ...]:
+        """Whatever has ever proven a person, what was taken away too, oldest first (ENR-12)."""
+        ...
+
     def loaded(self, subject: str) -> Loaded:
         """All that a step about a person is decided on."""
         ...

@@ -122,6 +122,11 @@ class View:
         """Return what proves a person, active ones only, oldest first."""
         return self.loaded(subject).authenticators
 
+    def every_authenticator(self, subject: str) -> tuple[Authenticator, ...]:
+        """Return whatever has ever proven a person, oldest first."""
+        rows = self._execute(sql.EVERY_AUTHENTICATOR, (subject,)).fetchall()
+        return tuple(sorted((sql.authenticator(body) for (body,) in rows), key=sql.by_age))
+
     def loaded(self, subject: str) -> Loaded:
         """Return all that a step about a person is decided on."""
         needs = Needs(subject=subject)

@@ -109,6 +109,7 @@ SELECT s.body, f.body FROM identifier i
  WHERE i.key = ?
 """
 AUTHENTICATORS = "SELECT body FROM authenticator WHERE subject = ? AND state = 'active'"
+EVERY_AUTHENTICATOR = "SELECT body FROM authenticator WHERE subject = ? ORDER BY id"
 GROUPS = """
 WITH RECURSIVE containing (id) AS (
     SELECT group_id FROM membership WHERE member_id = ?
@@ -322,7 +323,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 encode = msgspec.json.Encoder().encode
 _flow = msgspec.json.Decoder(Flow).decode
 _subject = msgspec.json.Decoder(Subject).decode
-_authenticator = msgspec.json.Decoder(Authenticator).decode
+authenticator = msgspec.json.Decoder(Authenticator).decode
 _grant = msgspec.json.Decoder(Grant).decode
 _history = msgspec.json.Decoder(tuple[int, ...]).decode
 _footprint = msgspec.json.Decoder(Footprint).decode
@@ -361,9 +362,9 @@ def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, ha
     groups: frozenset[str] = frozenset()
     if subject is not None:
         rows = execute(AUTHENTICATORS, (subject.id,)).fetchall()
-        authenticators = tuple([_authenticator(body) for (body,) in rows])
+        authenticators = tuple([authenticator(body) for (body,) in rows])
         if len(authenticators) > 1:
-            authenticators = tuple(sorted(authenticators, key=_by_age))
+            authenticators = tuple(sorted(authenticators, key=by_age))
         if has_groups:
             groups = frozenset([group for (group,) in execute(GROUPS, (subject.id,)).fetchall()])
     loaded = Loaded(
@@ -407,7 +408,7 @@ def _grant_of(revision: int, revoked_at: int | None, body: str) -> Grant:
     )
 
 
-def _by_age(authenticator: Authenticator) -> tuple[datetime, str]:
+def by_age(authenticator: Authenticator) -> tuple[datetime, str]:
     return authenticator.created_at, authenticator.id
 
 
@@ -438,7 +439,7 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
             case Deliver():
                 yield INSERT_OUTBOX, _outbox_row(effect.message, loaded.now, sealer)
             case PutAuthenticator():
-                yield _put_authenticator(effect.authenticator)
+                yield _putauthenticator(effect.authenticator)
             case PutGrant():
                 yield _put_grant(effect.grant)
             case RevokeGrants():
@@ -563,7 +564,7 @@ def key_of(document: Document) -> tuple[DocumentKind, str]:
             return "method", kind.value
 
 
-def _put_authenticator(authenticator: Authenticator) -> Write:
+def _putauthenticator(authenticator: Authenticator) -> Write:
     revision, state = authenticator.revision, authenticator.state
     body = encode(replace(authenticator, revision=revision + 1)).decode()
     if revision == 0:

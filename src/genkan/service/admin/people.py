@@ -30,6 +30,7 @@ from genkan.engine.reset import PASSWORDS_REMEMBERED
 from genkan.model import (
     Authenticator,
     ForeignIdentity,
+    Formerly,
     Identifier,
     Kind,
     Reason,
@@ -210,6 +211,7 @@ def addition(view: View, new: NewPerson, material: Secret | None, draw: Entropy)
             subject=subject.id,
             kind=Kind.SMS_OTP,
             target=new.number,
+            source="administrator",
             created_at=view.now,
         )
         effects.append(PutAuthenticator(second))
@@ -340,7 +342,12 @@ async def add_method(
         if _method(view.authenticators(id), kind) is not None:
             return invalid(f"There is {METHOD_KINDS[kind]} registered already: change or remove it.")
         method = Authenticator(
-            id=draw.guid("method"), subject=id, kind=kind, target=target, created_at=view.now
+            id=draw.guid("method"),
+            subject=id,
+            kind=kind,
+            target=target,
+            source="administrator",
+            created_at=view.now,
         )
         told = notices(view, subject, draw, "method_added", method=identifiers.mask(target))
         changes = ((METHOD_KINDS[kind], None, identifiers.mask(target)),)
@@ -362,7 +369,7 @@ async def change_method(
         method = _method(view.authenticators(id), kind) if subject else None
         if subject is None or method is None:
             return missing("authentication method", METHOD_KINDS[kind])
-        changed = replace(method, target=target)
+        changed = replace(method, target=target, formerly=_with_former(method, view.now))
         old = identifiers.mask(method.target) if method.target else None
         told = notices(view, subject, draw, "method_changed", method=identifiers.mask(target))
         changes = ((METHOD_KINDS[kind], old, identifiers.mask(target)),)
@@ -382,7 +389,7 @@ async def remove_method(door: Door, actor: Actor, id: str, kind: Kind) -> Authen
         method = _method(view.authenticators(id), kind) if subject else None
         if subject is None or method is None:
             return missing("authentication method", METHOD_KINDS[kind])
-        gone = replace(method, state="tombstoned")
+        gone = replace(method, state="tombstoned", removed_at=view.now)
         old = identifiers.mask(method.target) if method.target else None
         told = notices(view, subject, draw, "method_removed", method=old or "")
         changes = ((METHOD_KINDS[kind], old, None),)
@@ -595,6 +602,7 @@ def _first_factor(
         target=email if material is None else None,
         material=material,
         strong=False,
+        source="administrator",
         created_at=now,
     )
 
@@ -605,12 +613,23 @@ def _with_password(
     old = next((a for a in held if a.kind is Kind.PASSWORD), None)
     if old is None:
         return Authenticator(
-            id=id, subject=subject.id, kind=Kind.PASSWORD, material=material, strong=False, created_at=now
+            id=id,
+            subject=subject.id,
+            kind=Kind.PASSWORD,
+            material=material,
+            strong=False,
+            source="administrator",
+            created_at=now,
         )
     previous = (old.material, *old.previous) if old.material else old.previous
     return replace(
         old, material=material, previous=previous[:PASSWORDS_REMEMBERED], changed_at=now, reset_at=None
     )
+
+
+def _with_former(method: Authenticator, now: datetime) -> tuple[Formerly, ...]:
+    """Where a method's codes have gone, when from now on they go elsewhere."""
+    return (*method.formerly, *((Formerly(target=method.target, until=now),) if method.target else ()))
 
 
 def _first_factor_moves(
@@ -621,7 +640,10 @@ def _first_factor_moves(
         return []
     codes = next((a for a in held if a.kind is Kind.EMAIL_OTP and not a.strong), None)
     if codes is not None:
-        moved = replace(codes, target=after.email) if after.email else replace(codes, state="tombstoned")
+        if after.email:
+            moved = replace(codes, target=after.email, formerly=_with_former(codes, now))
+        else:
+            moved = replace(codes, state="tombstoned", removed_at=now)
         return [PutAuthenticator(moved)]
     if after.email is not None and not any(a.kind is Kind.PASSWORD for a in held):
         new = _first_factor(after, None, after.email, draw.guid("codes"), now)
