@@ -4,7 +4,7 @@ bin := .venv/bin
 fast := not browser and not slow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run page wheel lint check test screenshots bench mutants docs lock node clean dev test-tools
+.PHONY: help setup run page wheel lint check test screenshots bench mutants newest docs lock node clean dev test-tools
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ bench: dev ## Measure whole flows per second (ARGS passes arguments on)
 
 mutants: dev ## Break the rooms that decide in small places, and list what no test notices (ARGS="--rooms policy --each 40")
 	@scripts/mutants.sh $(ARGS)
+
+newest: dev ## Test the administration API against the newest msgraph-sdk, apart from .venv
+	@scripts/newest-sdk.sh $(ARGS)
 
 docs: dev ## Write the generated pages of docs/ anew (ARGS=--check only looks)
 	$(bin)/python -m scripts.reference $(ARGS) && $(bin)/python -m scripts.rows $(ARGS) && $(bin)/python -m scripts.security $(ARGS) && $(bin)/python -m scripts.stories $(ARGS) && $(bin)/python -m scripts.openapi $(ARGS)

@@ -85,7 +85,14 @@ def _shape(command: Any) -> Any:
 @deployment
 @as_json
 def list_(data: Path, tenant: str | None, as_json: bool) -> None:
-    """List the applications."""
+    """
+    List the applications.
+
+    \b
+    Examples:
+      genkan app list
+      genkan app list --json | jq -r .appId
+    """
     from genkan.service.admin import applications
 
     directory = looked_at(data, tenant, _directory)
@@ -105,7 +112,13 @@ def list_(data: Path, tenant: str | None, as_json: bool) -> None:
 @deployment
 @as_json
 def show(app: str, data: Path, tenant: str | None, as_json: bool) -> None:
-    """Show one application. APP is its name or app id."""
+    """
+    Show one application. APP is its name or app id.
+
+    \b
+    Examples:
+      genkan app show Shop
+    """
     directory = looked_at(data, tenant, _directory)
     found = _named(directory, app)
     if as_json:
@@ -167,7 +180,13 @@ def create(name: str, data: Path, tenant: str | None, as_json: bool, **shape: An
 @deployment
 @as_json
 def update(app: str, name: str | None, data: Path, tenant: str | None, as_json: bool, **shape: Any) -> None:
-    """Change an application. What is given replaces what was there: name every origin and scope it shall have."""
+    """
+    Change an application. What is given replaces what was there: name every origin and scope it shall have.
+
+    \b
+    Examples:
+      genkan app update Shop --asks api://orders/Orders.Read --notes "Ours"
+    """
     from genkan.service.admin import applications
 
     if name is None and all(value in (None, ()) for value in shape.values()):
@@ -190,7 +209,14 @@ def update(app: str, name: str | None, data: Path, tenant: str | None, as_json: 
 @destroys
 @deployment
 def delete(app: str, yes: bool, dry_run: bool, data: Path, tenant: str | None) -> None:
-    """Delete an application. Nobody signs in to it any more, and its tokens are refreshed no more."""
+    """
+    Delete an application. Nobody signs in to it any more, and its tokens are refreshed no more.
+
+    \b
+    Examples:
+      genkan app delete Shop --dry-run
+      genkan app delete Shop --yes
+    """
     from genkan.service.admin import applications
 
     found = _named(looked_at(data, tenant, _directory), app)
@@ -206,7 +232,13 @@ def delete(app: str, yes: bool, dry_run: bool, data: Path, tenant: str | None) -
 @deployment
 @as_json
 def add_secret(app: str, name: str, days: int, data: Path, tenant: str | None, as_json: bool) -> None:
-    """Make a secret for a confidential application. It is shown once."""
+    """
+    Make a secret for a confidential application. It is shown once.
+
+    \b
+    Examples:
+      genkan app add-secret "Support desk" --days 90
+    """
     from genkan.service.admin import applications
     from genkan.service.admin.applications import NewSecret
 
@@ -228,7 +260,14 @@ def add_secret(app: str, name: str, days: int, data: Path, tenant: str | None, a
 @destroys
 @deployment
 def remove_secret(app: str, secret: str, yes: bool, dry_run: bool, data: Path, tenant: str | None) -> None:
-    """Take a secret away, by its id; administration tokens of the application are dead at once."""
+    """
+    Take a secret away, by its id; administration tokens of the application are dead at once.
+
+    \b
+    Examples:
+      genkan app show "Support desk"            has the ids of its secrets
+      genkan app remove-secret "Support desk" 0b6c1a52-6d0f-4d1c-9a40-5f3f1f0a7c11 --yes
+    """
     from genkan.service.admin import applications
 
     found = _named(looked_at(data, tenant, _directory), app)
@@ -273,7 +312,13 @@ def grant(app: str, permission: str, data: Path, tenant: str | None) -> None:
 @click.argument("permission")
 @deployment
 def withdraw(app: str, permission: str, data: Path, tenant: str | None) -> None:
-    """Take a permission of the administration API from an application; its tokens are dead at once."""
+    """
+    Take a permission of the administration API from an application; its tokens are dead at once.
+
+    \b
+    Examples:
+      genkan app withdraw "Support desk" User.Read.All
+    """
     from genkan.service.admin import applications
 
     async def act(office: Office, actor: Actor) -> Application | Refusal:

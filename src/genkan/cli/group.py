@@ -34,7 +34,13 @@ def group() -> None:
 @deployment
 @as_json
 def list_(data: Path, tenant: str | None, as_json: bool) -> None:
-    """List the groups."""
+    """
+    List the groups.
+
+    \b
+    Examples:
+      genkan group list
+    """
     groups = looked_at(data, tenant, lambda reader, _: _all(reader))
     if as_json:
         as_lines(map(_as_graph, groups))
@@ -49,7 +55,13 @@ def list_(data: Path, tenant: str | None, as_json: bool) -> None:
 @deployment
 @as_json
 def show(group: str, data: Path, tenant: str | None, as_json: bool) -> None:
-    """Show one group and who is in it directly. GROUP is its name or id."""
+    """
+    Show one group and who is in it directly. GROUP is its name or id.
+
+    \b
+    Examples:
+      genkan group show Staff
+    """
 
     async def look(reader: Reader, _: Clock) -> tuple[Group, list[tuple[str, Subject | Group | None]]]:
         found, members, after = await _named(reader, group), list[Any](), ""
@@ -75,7 +87,13 @@ def show(group: str, data: Path, tenant: str | None, as_json: bool) -> None:
 @deployment
 @as_json
 def create(name: str, description: str, data: Path, tenant: str | None, as_json: bool) -> None:
-    """Create a group."""
+    """
+    Create a group.
+
+    \b
+    Examples:
+      genkan group create Staff --description "Whom policies treat as staff"
+    """
     from genkan.service.admin import groups
     from genkan.service.admin.groups import GroupChange
 
@@ -97,7 +115,13 @@ def create(name: str, description: str, data: Path, tenant: str | None, as_json:
 def update(
     group: str, name: str | None, description: str | None, data: Path, tenant: str | None, as_json: bool
 ) -> None:
-    """Change a group. GROUP is its name or id."""
+    """
+    Change a group. GROUP is its name or id.
+
+    \b
+    Examples:
+      genkan group update Staff --name Team
+    """
     from msgspec import UNSET
 
     from genkan.service.admin import groups
@@ -124,7 +148,14 @@ def update(
 @destroys
 @deployment
 def delete(group: str, yes: bool, dry_run: bool, data: Path, tenant: str | None) -> None:
-    """Delete a group. Policies that name it match nobody by it from then on."""
+    """
+    Delete a group. Policies that name it match nobody by it from then on.
+
+    \b
+    Examples:
+      genkan group delete Staff --dry-run
+      genkan group delete Staff --yes
+    """
     from genkan.service.admin import groups
 
     async def look(reader: Reader, _: Clock) -> tuple[Group, list[str]]:
@@ -148,7 +179,14 @@ def delete(group: str, yes: bool, dry_run: bool, data: Path, tenant: str | None)
 @click.argument("member")
 @deployment
 def add_member(group: str, member: str, data: Path, tenant: str | None) -> None:
-    """Put somebody into a group: a person by address, username or id; another group by name or id."""
+    """
+    Put somebody into a group: a person by address, username or id; another group by name or id.
+
+    \b
+    Examples:
+      genkan group add-member Staff ada@example.com
+      genkan group add-member Everybody Staff
+    """
     from genkan.service.admin import groups
 
     async def act(office: Office, actor: Actor) -> Group | Refusal:
@@ -163,7 +201,13 @@ def add_member(group: str, member: str, data: Path, tenant: str | None) -> None:
 @click.argument("member")
 @deployment
 def remove_member(group: str, member: str, data: Path, tenant: str | None) -> None:
-    """Take somebody out of a group."""
+    """
+    Take somebody out of a group.
+
+    \b
+    Examples:
+      genkan group remove-member Staff ada@example.com
+    """
     from genkan.service.admin import groups
 
     async def act(office: Office, actor: Actor) -> Group | Refusal:

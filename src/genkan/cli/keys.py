@@ -36,7 +36,13 @@ def keys() -> None:
 @deployment
 @as_json
 def list_(data: Path, tenant: str | None, as_json: bool) -> None:
-    """List the signing keys: the next ones, those that sign, and those that still verify."""
+    """
+    List the signing keys: the next ones, those that sign, and those that still verify.
+
+    \b
+    Examples:
+      genkan keys list
+    """
 
     async def look(reader: Reader, clock: Clock) -> tuple[tuple[SigningKey, ...], datetime]:
         return await reader.signing_keys(), clock.now()

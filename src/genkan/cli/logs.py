@@ -115,7 +115,13 @@ def sign_ins(
 @deployment
 @as_json
 def audits(limit: int, since: str, until: str | None, data: Path, tenant: str | None, as_json: bool) -> None:
-    """List what administrators changed, or tried to, the latest first."""
+    """
+    List what administrators changed, or tried to, the latest first.
+
+    \b
+    Examples:
+      genkan logs audits --json
+    """
 
     async def look(reader: Reader, clock: Clock) -> list[Audited]:
         found: list[Audited] = []

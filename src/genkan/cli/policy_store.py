@@ -27,7 +27,13 @@ STATES = {"on": "enabled", "off": "disabled", "report": "enabledForReportingButN
 @deployment
 @as_json
 def list_(data: Path, tenant: str | None, as_json: bool) -> None:
-    """List the policies."""
+    """
+    List the policies.
+
+    \b
+    Examples:
+      genkan policy list
+    """
     found = looked_at(data, tenant, _every)
     if as_json:
         as_lines(found)
@@ -44,7 +50,13 @@ def list_(data: Path, tenant: str | None, as_json: bool) -> None:
 @click.argument("policy", metavar="POLICY")
 @deployment
 def show(policy: str, data: Path, tenant: str | None) -> None:
-    """Show a policy as JSON. POLICY is its name or id; what is shown can be stored again with `create`."""
+    """
+    Show a policy as JSON. POLICY is its name or id; what is shown can be stored again with `create`.
+
+    \b
+    Examples:
+      genkan policy show "Require MFA" > policy.json
+    """
     import msgspec
 
     found = _named(looked_at(data, tenant, _every), policy)
@@ -130,7 +142,14 @@ def update(
 @destroys
 @deployment
 def delete(policy: str, yes: bool, dry_run: bool, data: Path, tenant: str | None) -> None:
-    """Delete a policy; the next decision is free of it."""
+    """
+    Delete a policy; the next decision is free of it.
+
+    \b
+    Examples:
+      genkan policy delete "Require MFA" --dry-run
+      genkan policy delete "Require MFA" --yes
+    """
     from genkan.service.admin import policies
 
     found = _named(looked_at(data, tenant, _every), policy)

@@ -49,7 +49,13 @@ def tenant() -> None:
 @deployment
 @as_json
 def list_(data: Path, tenant: str | None, as_json: bool) -> None:
-    """List the tenants of the deployment."""
+    """
+    List the tenants of the deployment.
+
+    \b
+    Examples:
+      genkan tenant list
+    """
     from genkan import bootstrap
 
     place = database()
@@ -73,7 +79,14 @@ def list_(data: Path, tenant: str | None, as_json: bool) -> None:
 @deployment
 @as_json
 def show(data: Path, tenant: str | None, as_json: bool) -> None:
-    """Show a tenant and its settings; docs/reference/settings.md says what each means."""
+    """
+    Show a tenant and its settings; docs/reference/settings.md says what each means.
+
+    \b
+    Examples:
+      genkan tenant show
+      genkan tenant show --tenant shop --json
+    """
     from genkan.service.admin.tenants import SETTINGS
 
     async def look(reader: Reader, _: Clock) -> Tenant:

@@ -327,7 +327,13 @@ def delete(person: str, yes: bool, dry_run: bool, data: Path, tenant: str | None
 @click.argument("person")
 @deployment
 def restore(person: str, data: Path, tenant: str | None) -> None:
-    """Bring back a person who was deleted, by id or address."""
+    """
+    Bring back a person who was deleted, by id or address.
+
+    \b
+    Examples:
+      genkan user restore bob@example.com
+    """
     from genkan.service.admin import people
 
     async def act(office: Office, actor: Actor) -> Subject | Refusal:
@@ -342,7 +348,13 @@ def restore(person: str, data: Path, tenant: str | None) -> None:
 @destroys
 @deployment
 def sign_out(person: str, yes: bool, dry_run: bool, data: Path, tenant: str | None) -> None:
-    """End every session of a person: refresh tokens issued until now are dead."""
+    """
+    End every session of a person: refresh tokens issued until now are dead.
+
+    \b
+    Examples:
+      genkan user sign-out bob@example.com --yes
+    """
     from genkan.service.admin import people
 
     subject = looked_at(data, tenant, lambda reader, _: reader.look(lambda view: found_person(view, person)))
@@ -360,6 +372,10 @@ def reset_password(person: str, yes: bool, dry_run: bool, data: Path, tenant: st
     Make a password useless: its owner sets a new one by “forgot password”, and is told of it.
 
     Nobody but the person ever knows a password; so none can be given here.
+
+    \b
+    Examples:
+      genkan user reset-password bob@example.com --yes
     """
     import secrets
 
