@@ -206,7 +206,7 @@ def verify(head: str | None, data: Path, tenant: str | None, as_json: bool) -> N
     Say whether the audit log is as it was written: no row altered, removed or put in between.
 
     Rows cut off at the end leave no trace inside. Note the head that is printed, somewhere else, and give it with
-    --head the next time. Rows older than the tenant's audit_retention are removed from the beginning, which is whole.
+    --head the next time. Rows older than the tenant's audit_retention are gone, and the others are verified as before.
 
     \b
     Examples:
