@@ -212,9 +212,13 @@ def test_a_policy_is_stored_shown_switched_and_deleted(genkan: Command, tmp_path
     )
     genkan("policy", "create", file).ok()
     assert "report" in genkan("policy", "list").ok().out
+    genkan("user", "create", "ada@example.com").ok()
+    person = genkan("user", "show", "ada@example.com", "--json").lines()[0]["id"]
+    genkan("tenant", "update", "--set", f"break_glass={person}").ok()
 
     assert "--yes" in genkan("policy", "update", "MFA for everybody", "--state", "on").no()
-    genkan("policy", "update", "MFA for everybody", "--state", "on", "--yes").ok()
+    switched = genkan("policy", "update", "MFA for everybody", "--state", "on", "--yes").ok().out
+    assert f"Note: The account {person} is there for when all else fails" in switched
     genkan("policy", "update", "MFA for everybody", "--name", "Everybody").ok()
     shown = json.loads(genkan("policy", "show", "Everybody").ok().out)
     assert (shown["state"], shown["displayName"]) == ("enabled", "Everybody")

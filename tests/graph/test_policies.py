@@ -314,6 +314,19 @@ async def test_a_policy_holds_at_the_next_sign_in_and_its_end_too(office: Office
     assert first_factor_by_code(office, address, "openid").status == 200
 
 
+def test_what_an_author_may_have_meant_otherwise_stands_in_the_log(office: Office) -> None:
+    applications = {"includeApplications": ["All"], "excludeApplications": [office.otp_app]}
+    made = office.made(POLICIES, a_document())
+    at = f"{POLICIES}/{made['id']}"
+    assert "policy.remark" not in office.log
+
+    assert office.call("PATCH", at, {"conditions": {"applications": applications}}).status_code == 204
+
+    (line,) = [line for line in office.log.splitlines() if "policy.remark" in line]
+    assert json.loads(line)["policy"] == made["id"]
+    assert f"The application {office.otp_app} is a public client" in json.loads(line)["remark"]
+
+
 @pytest.mark.proves("CA-03")
 def test_a_change_of_policy_holds_at_the_very_next_request_and_at_refresh(office: Office) -> None:
     """On one node; on several it is `tests/nodes` that measures."""

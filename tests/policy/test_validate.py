@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from genkan.model import DIRECTORY
 from genkan.policy.model import Policy
@@ -683,3 +684,17 @@ def test_an_exclusion_without_effect_is_remarked_on() -> None:
 
     assert [APP in remark for remark in remarks(in_vain, KNOWN)] == [True]
     assert remarks(a_valid(a_document()), KNOWN) == ()
+
+
+@pytest.mark.proves("CA-06")
+def test_a_policy_that_would_catch_a_break_glass_account_is_remarked_on() -> None:
+    known = replace(KNOWN, break_glass=frozenset({USER}))
+
+    def remarked(**changes: object) -> bool:
+        return any(USER in remark for remark in remarks(a_valid(a_document(**changes)), known))
+
+    assert remarked(conditions__users__includeUsers=["All"])
+    assert remarked(conditions__users__includeUsers=[USER])
+    assert not remarked(conditions__users__includeUsers=["All"], conditions__users__excludeUsers=[USER])
+    assert not remarked(conditions__users__includeUsers=["All"], state="disabled")
+    assert not remarked(conditions__users__includeUsers=["None"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,11 +80,14 @@ def create(file: Path, data: Path, tenant: str | None, as_json: bool) -> None:
     from genkan.service.admin import policies
 
     given = document(file)
-    made = done(data, tenant, lambda office, actor: policies.add(office.door, actor, given))
+    made, remarks = done(
+        data, tenant, lambda office, actor: _with_remarks(office, policies.add(office.door, actor, given))
+    )
     if as_json:
         as_lines([made])
     else:
         click.echo(f"Created {made.display_name}, {made.id}.")
+        _as_notes(remarks)
 
 
 @policy.command(context_settings=CONTEXT)
@@ -130,11 +134,16 @@ def update(
     question = f"Change {', '.join(patch)} of the policy {found.display_name}"
     if set(patch) != {"displayName"} and not agreed(question, yes=yes, dry_run=dry_run):
         return
-    changed = done(data, tenant, lambda office, actor: policies.change(office.door, actor, found.id, patch))
+    changed, remarks = done(
+        data,
+        tenant,
+        lambda office, actor: _with_remarks(office, policies.change(office.door, actor, found.id, patch)),
+    )
     if as_json:
         as_lines([changed])
     else:
         click.echo(f"Changed {changed.display_name}.")
+        _as_notes(remarks)
 
 
 @policy.command(context_settings=CONTEXT)
@@ -160,6 +169,24 @@ def delete(policy: str, yes: bool, dry_run: bool, data: Path, tenant: str | None
 
         done(data, tenant, act)
         click.echo(f"Deleted {found.display_name}.")
+
+
+async def _with_remarks(
+    office: Office, act: Awaitable[Policy | Refusal]
+) -> tuple[Policy, tuple[str, ...]] | Refusal:
+    """A policy that was written, and what its author may have meant otherwise."""
+    from genkan.service.admin import policies
+    from genkan.service.admin.door import Refusal
+
+    written = await act
+    if isinstance(written, Refusal):
+        return written
+    return written, policies.remarks(office.store.directory(), written)
+
+
+def _as_notes(remarks: tuple[str, ...]) -> None:
+    for remark in remarks:
+        click.echo(f"Note: {remark}")
 
 
 async def _every(reader: Reader, _: Clock) -> tuple[Policy, ...]:

@@ -90,6 +90,8 @@ class Known(Struct, frozen=True, kw_only=True):
     applications: frozenset[str] = frozenset()
     """App ids of clients and resources."""
     public_clients: frozenset[str] = frozenset()
+    break_glass: frozenset[str] = frozenset()
+    """People who are to get in when all else fails."""
     locations: frozenset[str] = frozenset()
     strengths: frozenset[str] = frozenset()
     """The tenant's own; the built-in ones are known."""
@@ -150,11 +152,24 @@ def references(policy: Policy) -> References:
 
 
 def remarks(policy: Policy, known: Known) -> tuple[str, ...]:
-    """What an administrator may have meant otherwise. Source: conditional-access 4.3."""
+    """What an administrator may have meant otherwise. Source: conditional-access 4.3; CA-06."""
     without_effect = known.public_clients.intersection(policy.conditions.applications.exclude_applications)
-    return tuple(
-        f"The application {client} is a public client, so it is nobody's audience: to exclude it has no effect."
-        for client in sorted(without_effect)
+    users = policy.conditions.users
+    caught: frozenset[str] = frozenset()
+    if policy.state == "enabled" and policy.grant_controls is not None and not users.exclude_groups:
+        included = (
+            known.break_glass if "All" in users.include_users else known.break_glass & {*users.include_users}
+        )
+        caught = included.difference(users.exclude_users)
+    return (
+        *(
+            f"The application {client} is a public client, so it is nobody's audience: to exclude it has no effect."
+            for client in sorted(without_effect)
+        ),
+        *(
+            f"The account {person} is there for when all else fails, and this policy does not exclude it."
+            for person in sorted(caught)
+        ),
     )
 
 

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from genkan.engine.messages import PutDocument, RemoveDocument
+from genkan.engine.messages import Directory, PutDocument, RemoveDocument
 from genkan.model import Kind, MethodSettings, Tenant
 from genkan.policy import validate
 from genkan.policy.model import (
@@ -150,6 +150,13 @@ async def remove(door: Door, actor: Actor, id: str, expected: str | None = None)
     return await door.act(actor, DELETE, decide, id)
 
 
+def remarks(directory: Directory, policy: Policy) -> tuple[str, ...]:
+    """What whoever wrote this policy may have meant otherwise."""
+    public = frozenset(c.id for c in directory.clients.values() if c.kind == "public")
+    known = validate.Known(public_clients=public, break_glass=frozenset(directory.tenant.break_glass))
+    return validate.remarks(policy, known)
+
+
 def policy_of(view: View, id: str) -> Policy | None:
     """Return a policy by its id."""
     return next((policy for policy in view.directory.policies if policy.id == id), None)
@@ -174,7 +181,6 @@ def _judged(view: View, document: object, beside: Policy | None) -> Policy | Ref
             groups=known("groups", view.existing("group", named["groups"])),
             roles=known("roles", ()),
             applications=known("applications", {*directory.clients, *directory.resources}),
-            public_clients=frozenset(c.id for c in directory.clients.values() if c.kind == "public"),
             locations=known("locations", directory.locations),
             strengths=known("strengths", directory.strengths),
             contexts=known("contexts", directory.contexts),

@@ -28,6 +28,7 @@ from genkan.policy.model import (
 from genkan.service.admin import policies
 from genkan.service.admin.door import version
 from genkan.service.admin.policies import ContextChange, MethodChange, StrengthChange
+from genkan.telemetry import log
 from genkan.wire.graph import lists
 from genkan.wire.graph.answers import Fault, bad, time
 from genkan.wire.graph.api import DONE, Call, Route
@@ -104,14 +105,22 @@ async def _get(call: Call) -> Response:
 async def _add(call: Call) -> Response:
     _check_type(call.body, "conditionalAccessPolicy")
     made = call.unless_refused(await policies.add(call.door, call.actor, _renamed(call.body)))
+    _remark(call, made)
     return call.created(POLICIES, shown(made, call.directory.strengths), _etag(made))
 
 
 async def _change(call: Call) -> Response:
     _check_type(call.body, "conditionalAccessPolicy")
     id = call.params["id"].lower()
-    call.unless_refused(await policies.change(call.door, call.actor, id, _renamed(call.body), call.if_match))
+    changed = await policies.change(call.door, call.actor, id, _renamed(call.body), call.if_match)
+    _remark(call, call.unless_refused(changed))
     return DONE
+
+
+def _remark(call: Call, policy: Policy) -> None:
+    """Tell the operators what the policy's author may have meant otherwise; Graph has no place for it."""
+    for remark in policies.remarks(call.directory, policy):
+        log.warning("policy.remark", extra={"policy": policy.id, "remark": remark})
 
 
 async def _remove(call: Call) -> Response:
