@@ -13,5 +13,5 @@ pip install --no-deps --require-hashes -r requirements/build.txt -r requirements
 pip install --no-deps --require-hashes -r requirements/dev.txt
 pip install --upgrade msgraph-sdk msgraph-core azure-identity msal
 pip install --no-deps --no-build-isolation .
-pip list | grep -i -E 'msgraph|azure|msal|kiota' >&2
+"$folder/bin/python" -m pip --disable-pip-version-check list | grep -i -E 'msgraph|azure|msal|kiota' >&2
 exec "$folder/bin/python" -m pytest -q -n 2 --dist loadgroup tests/graph "$@"

@@ -67,7 +67,6 @@ def test_a_setting_that_would_switch_protection_off_is_refused(
     assert says in genkan("tenant", "update", "--set", setting).no()
 
 
-@pytest.mark.proves("ADM-01")
 def test_a_tenant_begins_with_nobody_and_no_secret_and_ends_with_everything(
     genkan: Command, folder: Path
 ) -> None:
@@ -102,7 +101,6 @@ def test_a_tenant_is_not_called_what_a_path_is_for(genkan: Command, name: str) -
     assert "No tenant can be called" in genkan("tenant", "create", name).no()
 
 
-@pytest.mark.proves("ADM-01")
 def test_a_new_folder_gets_its_first_tenant_without_any_account(genkan: Command, tmp_path: Path) -> None:
     fresh = str(tmp_path / "fresh")
     genkan("tenant", "create", "shop", "--data", fresh).ok()

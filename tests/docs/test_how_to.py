@@ -262,3 +262,15 @@ def test_the_commands_of_the_sdk_page_make_a_client_that_may_read_people(folder:
 
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert "User.Read.All" in shell('genkan app show "Support desk"', GENKAN_DATA=str(folder)).stdout
+
+
+@pytest.mark.proves("LOG-03")
+def test_the_proxy_of_the_production_page_logs_no_query_and_no_body() -> None:
+    (config,) = blocks(ROOT / "docs/how-to/run-in-production.md", "nginx")
+    formats = re.findall(r"^log_format (\w+) '(.*)';$", config, re.MULTILINE)
+    used = re.findall(r"^ *access_log \S+ (\w+);", config, re.MULTILINE)
+
+    assert used == [name for name, _ in formats] != []
+    variables = {name for _, written in formats for name in re.findall(r"\$(\w+)", written)}
+    assert variables <= {"remote_addr", "time_iso8601", "request_method", "uri", "status", "request_time"}
+    assert re.search(r"^ *error_log \S+ crit;", config, re.MULTILINE)

@@ -119,7 +119,7 @@ def live_through_everything(server: StrictServer, folder: Path) -> tuple[str, ..
     return code_user, password_user, number
 
 
-@pytest.mark.proves("V1-203", "LOG-01")
+@pytest.mark.proves("V1-203", "LOG-01", "LOG-03")
 def test_no_secret_and_nobodys_address_is_ever_logged(talkative: Remembering, tmp_path: Path) -> None:
     people = live_through_everything(talkative, tmp_path)
 
