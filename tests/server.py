@@ -126,7 +126,13 @@ class Reply:
         return self
 
 
-def start(data: Path, *arguments: str, port: int = 0, python: str = sys.executable) -> Server:
+def start(
+    data: Path,
+    *arguments: str,
+    port: int = 0,
+    python: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Server:
     """Start a process on this folder, by this interpreter, and wait for its line."""
     with (data.parent / f"{data.name}.log").open("a") as log:
         process = subprocess.Popen(
@@ -145,7 +151,7 @@ def start(data: Path, *arguments: str, port: int = 0, python: str = sys.executab
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, "PYTHONWARNINGS": ""},
+            env={**os.environ, "PYTHONWARNINGS": "", **(environment or {})},
         )
     assert process.stdout is not None
     line = process.stdout.readline()

@@ -37,16 +37,19 @@ from genkan.service import demo
 from genkan.service.addresses import Addresses, CannotRead
 from genkan.service.admin.door import Door
 from genkan.service.conduct import Conductor, FlowKeys
+from genkan.service.extensions import ExtensionCalls
 from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer
 from genkan.service.leaks import LeakedPasswords
+from genkan.service.otp_send import OtpSend
 from genkan.service.outside import Outside
+from genkan.service.pinned import Pinned
 from genkan.service.ports import Sender
 from genkan.service.receipts import Receipts
 from genkan.service.risk_source import HttpRiskSource
 from genkan.service.telephony_risk import HttpTelephonyRisk
 from genkan.service.worker import Worker
-from genkan.settings import LOOPBACK, Settings
+from genkan.settings import LOOPBACK, Settings, hosts
 from genkan.store.places import Places, places
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
 from genkan.store.sqlite import InUse
@@ -126,6 +129,14 @@ class Surroundings:
         if settings.risk_url:
             token = _token(settings.risk_token_file)
             self.risk_source = HttpRiskSource(settings.risk_url, token, settings.risk_deadline / 1000)
+        try:
+            self.pinned = Pinned(hosts(settings.webhook_hosts), settings.webhook_authorities)
+        except OSError as error:  # Of which `ssl.SSLError` is one.
+            raise CannotStart(
+                f"The authorities in {settings.webhook_authorities} cannot be read: {error.strerror or error}. "
+                "Give another file, or leave the setting out."
+            ) from None
+        self.webhook_client_id = settings.webhook_client_id
         self.telephony_risk = None
         if settings.telephony_risk_url:
             token = _token(settings.telephony_risk_token_file)
@@ -133,6 +144,7 @@ class Surroundings:
             self.telephony_risk = HttpTelephonyRisk(settings.telephony_risk_url, token, deadline)
 
     async def close(self) -> None:
+        await self.pinned.close()
         for service in (self.leaks, self.risk_source, self.telephony_risk):
             if service is not None:
                 await service.close()
@@ -187,6 +199,15 @@ class TenantRuntime:
             ring=self.ring,
             pairwise_key=keys.of(KeyPurpose.PAIRWISE, tenant_id),
         )
+        self._calls = ExtensionCalls(
+            around.pinned,
+            directory=store.directory,
+            ring=self.ring,
+            clock=clock.now,
+            base_url=base_url,
+            key=keys.of(KeyPurpose.WEBHOOKS, tenant_id),
+            caller=around.webhook_client_id,
+        )
         self.door = Door(store=store, hashing=hashing, on_deliver=self.wake, now=clock.now)
         self.conduct = Conductor(
             store=store,
@@ -199,6 +220,7 @@ class TenantRuntime:
                 rotation=keys.of(KeyPurpose.ROTATION, tenant_id),
             ),
             on_deliver=self.wake,
+            extensions=self._calls,
             leaks=around.leaks,
             risk_source=around.risk_source,
             telephony_risk=around.telephony_risk,
@@ -215,6 +237,7 @@ class TenantRuntime:
                 ring=self.ring,
                 base_url=base_url,
                 pages=Pages(keys.of(KeyPurpose.PAGES, tenant_id)),
+                webhook_secret=self._calls.secret,
             ),
             client_tokens=Endpoint(door=self.door, issuer=issuer, base_url=base_url),
         )
@@ -227,7 +250,8 @@ class TenantRuntime:
         """Make the first signing keys if there are none, and begin the background work."""
         await self.store.give_back_leases()
         await self._rotate_keys()
-        self.worker = Worker(self.store, sender, chores=(self._rotate_keys,))
+        way_out = OtpSend(self._calls, sender, self.store.directory)
+        self.worker = Worker(self.store, way_out, chores=(self._rotate_keys,))
         self.worker.start()
         if self.store.is_shared:
             self._following = asyncio.get_running_loop().create_task(self._follow())

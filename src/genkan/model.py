@@ -104,6 +104,9 @@ class Reason(StrEnum):
     SIGN_UP_DISABLED = "sign_up_disabled"
     ATTRIBUTES_MALFORMED = "attributes_malformed"
     ATTRIBUTES_REFUSED = "attributes_refused"
+    # Extensions.
+    BLOCKED_BY_EXTENSION = "blocked_by_extension"
+    EXTENSION_FAILED = "extension_failed"
     # Challenges and enrolment.
     CHOICE_NEEDED = "choice_needed"
     UNKNOWN_METHOD = "unknown_method"
@@ -348,6 +351,12 @@ class Message(Struct, frozen=True, kw_only=True):
     """What its reader speaks, where that is known (BCP 47)."""
     correlation_id: str = ""
     """Of the request that caused it."""
+    listener: str = ""
+    """Of a code that an extension sends: who says so."""
+    client: str = ""
+    """The application that it is for; told to that extension alone, as the next."""
+    address: str = ""
+    """The network address of whoever asked for it."""
     created_at: datetime
     expires_at: datetime
 
@@ -409,6 +418,10 @@ class UserFlow(Struct, frozen=True, kw_only=True):
     sign_up: bool = True
     """People may make an account by themselves."""
     attributes: tuple[Attribute, ...] = ()
+    on_start: str = ""
+    """The extension that is asked before attributes are collected; empty: whichever a listener names."""
+    on_submit: str = ""
+    """The same when they are there."""
 
 
 class SignUpFlow(Struct, frozen=True, kw_only=True):
@@ -423,6 +436,64 @@ class SignUpFlow(Struct, frozen=True, kw_only=True):
     user_flow: UserFlow = field(default_factory=UserFlow)
     page: str = "{}"
     """How the attributes are shown, as Graph says it (`onAttributeCollection`), as JSON."""
+    created_at: datetime | None = None
+
+
+Hook = Literal["otp_send", "attributes_start", "attributes_submit", "token_issuance"]
+"""A point of a flow at which an extension may be asked."""
+
+
+class Extension(Struct, frozen=True, kw_only=True):
+    """A service of the operator's that is asked at one point of a flow (Graph's custom authentication extension)."""
+
+    id: str
+    hook: Hook
+    name: str
+    description: str = ""
+    url: str
+    """Where it is asked; https."""
+    resource: str
+    """`api://host/app id`: its host is that of `url`, its application the audience of our token."""
+    timeout: int = 2000
+    """Milliseconds for one answer, 200 to 2000."""
+    retries: int = 1
+    """How often it is asked again, 0 or 1."""
+    falls_back: bool = False
+    """When it fails Genkan does by itself what it does without; else the sign-in fails."""
+    claims: tuple[str, ...] = ()
+    """Those of its claims that may enter tokens."""
+    generation: int = 1
+    """Of the secret that signs what it is asked."""
+    rotated_at: datetime | None = None
+    """When that began; the one before signs too for a day."""
+    created_at: datetime | None = None
+
+    @property
+    def app(self) -> str:
+        """The application that `resource` names."""
+        return self.resource.rpartition("/")[2].lower()
+
+
+class Listener(Struct, frozen=True, kw_only=True):
+    """For which applications an extension is asked, or text messages leave to other regions."""
+
+    id: str
+    hook: Hook | Literal["phone_regions"]
+    name: str = ""
+    priority: int = 500
+    """The lowest is heard, and no other."""
+    clients: tuple[str, ...] = ()
+    extension: str = ""
+    channel: Channel = Channel.EMAIL
+    """Of codes."""
+    timeout: int | None = None
+    """What differs here from what the extension says."""
+    retries: int | None = None
+    falls_back: bool | None = None
+    opened: tuple[str, ...] = ()
+    """Calling codes to which text messages leave although they are closed by default."""
+    closed: tuple[str, ...] = ()
+    """Calling codes to which none leave."""
     created_at: datetime | None = None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, field
@@ -216,6 +217,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file with the bearer token for that service."""
     telephony_risk_deadline: int = 1000
     """Milliseconds to wait for its answer, 10 to 5000; after it the text message is not sent."""
+    webhook_hosts: str = ""
+    """
+    Hosts, with ports, that extensions may be at although they are not public or not on port 443, with commas between:
+    `hooks.internal:8443`. Without it extensions are reached on the internet alone.
+    """
+    webhook_authorities: Path | None = None
+    """Authorities whose certificates extensions may have beside those that the system trusts, as a PEM file."""
+    webhook_client_id: str = "99045fe1-7639-4a75-9d4a-577b6ca3810f"
+    """Who Genkan is to extensions, as `azp` and `appid` of its token; Entra's libraries look for the default."""
     url: str = ""
     """The public address of `genkan serve`, as `https://login.example.com`: issuer and endpoints begin with it."""
     certificate: Path | None = None
@@ -245,6 +255,7 @@ OPTIONAL_FILES = (
     "leaked_passwords",
     "risk_token_file",
     "telephony_risk_token_file",
+    "webhook_authorities",
 )
 """Empty is as good as not given."""
 
@@ -272,6 +283,9 @@ MAY_BE = {
     "telephony_risk_url": "an https address (http on this machine only)",
     "telephony_risk_token_file": "a file",
     "telephony_risk_deadline": "a number from 10 to 5000",
+    "webhook_hosts": "hosts with commas between, each with a port or not: hooks.internal:8443",
+    "webhook_authorities": "a file",
+    "webhook_client_id": "a GUID",
     "url": "an https address without a path (http on this machine only)",
     "certificate": "a file",
     "private_key": "a file, given with a certificate",
@@ -345,6 +359,11 @@ def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Setting
         ("risk_url", _is_safe(settings.risk_url)),
         ("risk_deadline", 10 <= settings.risk_deadline <= 5000),
         ("telephony_risk_url", _is_safe(settings.telephony_risk_url)),
+        ("webhook_hosts", _are_hosts(settings.webhook_hosts)),
+        (
+            "webhook_client_id",
+            re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", settings.webhook_client_id),
+        ),
         ("telephony_risk_deadline", 10 <= settings.telephony_risk_deadline <= 5000),
     ):
         if not holds:
@@ -502,6 +521,29 @@ def _are_networks(texts: tuple[str, ...]) -> bool:
     try:
         for text in texts:
             ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def hosts(text: str) -> frozenset[tuple[str, int]]:
+    """
+    Hosts and their ports, which are 443 where none is given.
+
+    Raises: `ValueError`.
+    """
+    found = set()
+    for part in filter(None, (part.strip().lower() for part in text.split(","))):
+        parts = urlsplit(f"https://{part}")
+        if not parts.hostname or parts.path or parts.query or parts.fragment or parts.username is not None:
+            raise ValueError(part)
+        found.add((parts.hostname, parts.port or 443))
+    return frozenset(found)
+
+
+def _are_hosts(text: str) -> bool:
+    try:
+        hosts(text)
     except ValueError:
         return False
     return True

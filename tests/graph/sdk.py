@@ -197,9 +197,9 @@ def an_address() -> str:
 
 
 @contextmanager
-def running_office(folder: Path) -> Iterator[Office]:
+def running_office(folder: Path, **environment: str) -> Iterator[Office]:
     """A process for the length of a block."""
-    office = Office(**vars(start(folder, "--tls")))
+    office = Office(**vars(start(folder, "--tls", environment=environment)))
     try:
         yield office
     finally:

@@ -20,6 +20,7 @@ from genkan.engine import (
     budgets,
     challenges,
     enrol,
+    extensions,
     log,
     reset,
     seats,
@@ -45,6 +46,7 @@ from genkan.engine.flow import (
 )
 from genkan.engine.messages import (
     Begin,
+    Blocks,
     Checked,
     Choose,
     Confirm,
@@ -54,6 +56,7 @@ from genkan.engine.messages import (
     Enrol,
     Event,
     Facts,
+    Fails,
     Identify,
     Look,
     NeedAttributes,
@@ -498,6 +501,12 @@ def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
     decision = judge(flow, client, facts)
     if decision.outcome != "allow":
         return planned(flow, event, decision, facts)
+    question = extensions.about_tokens(subject, client, demand, facts)
+    heard = extensions.answer(question, facts)
+    if heard is None and question is not None:
+        return steps.asks(question)
+    if isinstance(heard, Blocks | Fails):
+        return steps.stopped(flow, event, facts, heard)
     grant, refresh = grants.open_grant(
         grant_id=facts.entropy.take("grant", 16),
         secret=facts.entropy.take("refresh", 32),
@@ -518,6 +527,7 @@ def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
         grant=grant,
         refresh=refresh,
         token_id=facts.entropy.guid("token"),
+        claims=extensions.claims(question, heard),
     )
     settled = suspicion.settled(flow, decision, facts)
     told = _tell_of_new_place(client, facts)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from genkan import identifiers
-from genkan.engine import budgets, seats, steps, strangers, telephony, toll
+from genkan.engine import budgets, extensions, seats, steps, strangers, telephony, toll
 from genkan.engine.flow import (
     AwaitingChoice,
     AwaitingNewPassword,
@@ -181,7 +181,7 @@ def send(
     nobody's, and a newcomer whose address has an account is told so by mail alone (ENUM-02, ENUM-03).
     """
     by_sms = kind is Kind.SMS_OTP
-    if by_sms and not is_region_open(target, client):
+    if by_sms and not extensions.region_open(facts.directory, client, target):
         return steps.no(flow, event, facts, Reason.REGION_CLOSED)
     exhausted = Reason.TELEPHONY_LIMIT if by_sms else Reason.TOO_MANY_SENDS
     if by_sms and flow.last_sms_at is not None and facts.now < flow.last_sms_at + wait_for_text(flow):
@@ -236,15 +236,17 @@ def send(
         own = steps.sign_in_address(facts) or target
         effects.append(steps.notice(own, facts, client, "account_exists"))
     elif flow.subject is not None or flow.purpose is Purpose.SIGN_UP:
+        channel = Channel.SMS if by_sms else Channel.EMAIL
         message = Message(
             id=challenge.id,
-            channel=Channel.SMS if by_sms else Channel.EMAIL,
+            channel=channel,
             to=target.value,
             purpose=said_purpose(flow, part),
             code=Secret(code),
             values={"app": client.name, **(_lines_for_apps(client) if by_sms else {})},
             language=steps.language(facts),
             correlation_id=flow.correlation_id,
+            **extensions.sending(facts, client, channel),
             created_at=facts.now,
             expires_at=challenge.expires_at,
         )
@@ -270,11 +272,6 @@ def wait_for_text(flow: Flow) -> timedelta:
     span = min(doubled, LONGEST_RESEND_AFTER)
     spread = rate.digest16(flow.id, str(flow.texts))[0] if flow.texts > 1 else 0
     return span + span * spread / 1024
-
-
-def is_region_open(target: Identifier, client: Client) -> bool:
-    """Whether texts go to this number's region, for this app (MSG-06, conditional-access 13.1)."""
-    return identifiers.region_open(target, client.regions_opened, client.regions_closed)
 
 
 def _lines_for_apps(client: Client) -> dict[str, str]:

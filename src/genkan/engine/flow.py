@@ -117,6 +117,8 @@ class Flow(Struct, frozen=True, kw_only=True):
     """Where it sits among the flows of its account (`engine.seats`); empty: it takes no seat."""
     seat: int = 0
     attributes: dict[str, Scalar] = field(default_factory=dict)
+    started: bool = False
+    """The extension that is asked before attributes are collected has been."""
     password: Secret | None = None
     """The Argon2id string of a sign-up's password, until the account exists."""
     failures: int = 0

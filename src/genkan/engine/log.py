@@ -21,6 +21,7 @@ from genkan.engine.messages import (
     Event,
     Facts,
     LogSignIn,
+    NeedCall,
     NeedCheck,
     NeedChoice,
     NeedClearance,
@@ -45,6 +46,8 @@ ENDS = frozenset(
         Reason.TRIES_EXHAUSTED,
         Reason.SUBJECT_DISABLED,
         Reason.PASSWORD_MUST_CHANGE,
+        Reason.BLOCKED_BY_EXTENSION,
+        Reason.EXTENSION_FAILED,
     }
 )
 """Refusals that are of the person and not of the request, and that policy has no part in."""
@@ -53,7 +56,7 @@ ENDS = frozenset(
 def entry(before: Flow | None, event: Event, facts: Facts, step: Step) -> LogSignIn | None:
     """What the log says after this step; None where it has nothing to add."""
     client, flow, reply = facts.client, step.flow or before, step.reply
-    if client is None or isinstance(reply, NeedCheck | NeedClearance):
+    if client is None or isinstance(reply, NeedCheck | NeedClearance | NeedCall):
         return None
     if isinstance(event, Renew):
         return _of_refresh(event, client, facts, step)
@@ -142,6 +145,7 @@ def _entry(
         interactive=about.interactive,
         outcome=_outcome(reply, decision),
         reason=reply.reason if isinstance(reply, Refused) else None,
+        number=reply.number if isinstance(reply, Refused) else 0,
         because=reply.because if isinstance(reply, Web) else decision.because if decision else "",
         steps=about.steps,
         requires_mfa=decision is not None and decision.requires_mfa,

@@ -23,10 +23,12 @@ from genkan.model import (
     Channel,
     Client,
     Demand,
+    Extension,
     Grant,
     Group,
     Identifier,
     Kind,
+    Listener,
     Message,
     MethodSettings,
     Place,
@@ -224,6 +226,35 @@ class NeedClearance(Struct, frozen=True, kw_only=True):
     enrolling: bool
 
 
+class Question(Struct, frozen=True, kw_only=True):
+    """What an extension is asked. Two that are equal have one answer."""
+
+    extension: Extension
+    """As its listener has it."""
+    listener: str
+    """The id of the listener; empty where a user flow names the extension."""
+    is_ambiguous: bool = False
+    """Another listener has the same priority."""
+    client: str
+    resource: str
+    identifier: Identifier | None = None
+    """Of who signs up."""
+    attributes: tuple[tuple[Attribute, Scalar | None], ...] = ()
+    """What is collected, and what is known of it so far; never a password."""
+    subject: Subject | None = None
+    """Who is about to get tokens."""
+
+
+class NeedCall(Struct, frozen=True):
+    """
+    To the shell, never to a client: ask this extension, and decide the same step again with what it said.
+
+    Nothing of the step is written before. So no transaction waits for anybody, and whatever changes meanwhile counts.
+    """
+
+    question: Question
+
+
 class Ready(Struct, frozen=True, kw_only=True):
     """Every required factor is proven, as decided in this very step: the grant is written with it."""
 
@@ -240,6 +271,8 @@ class Ready(Struct, frozen=True, kw_only=True):
     """The refresh token of this step."""
     token_id: str
     """A fresh GUID for `jti` and `uti`."""
+    claims: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """What an extension adds."""
 
 
 class Web(Struct, frozen=True, kw_only=True):
@@ -256,6 +289,8 @@ class Refused(Struct, frozen=True, kw_only=True):
     """A parameter's name, or a sentence for the person; never a secret."""
     attributes: tuple[str, ...] = ()
     """The names refused, with `attributes_refused`."""
+    number: int = 0
+    """What an extension did wrong (admin-graph-api 6.3). For the log; no client hears it."""
 
 
 Reply = (
@@ -268,6 +303,7 @@ Reply = (
     | NeedResume
     | NeedCheck
     | NeedClearance
+    | NeedCall
     | Ready
     | Web
     | Refused
@@ -395,6 +431,8 @@ class SignIn(Struct, frozen=True, kw_only=True):
     """How it stands: tokens were issued, or may be; what the person is asked for; or that it is over."""
     reason: Reason | None = None
     """Why it was refused."""
+    number: int = 0
+    """What an extension did wrong (`Refused.number`)."""
     because: str = ""
     """What policy said, in a sentence."""
     steps: tuple[Attempt, ...] = ()
@@ -452,12 +490,24 @@ Document: TypeAlias = (
     | Strength
     | AuthenticationContext
     | SignUpFlow
+    | Extension
+    | Listener
     | tuple[Kind, MethodSettings]
 )
 """One thing that is configured. The settings of a method know their kind only beside them."""
 
 DocumentKind = Literal[
-    "tenant", "client", "resource", "policy", "location", "strength", "context", "sign_up_flow", "method"
+    "tenant",
+    "client",
+    "resource",
+    "policy",
+    "location",
+    "strength",
+    "context",
+    "sign_up_flow",
+    "extension",
+    "listener",
+    "method",
 ]
 
 
@@ -527,6 +577,8 @@ class Directory(Struct, frozen=True, kw_only=True, dict=True):
     """The tenant's own; the built-in ones are everywhere."""
     contexts: Mapping[str, AuthenticationContext] = field(default_factory=dict)
     sign_up_flows: Mapping[str, SignUpFlow] = field(default_factory=dict)
+    extensions: Mapping[str, Extension] = field(default_factory=dict)
+    listeners: Mapping[str, Listener] = field(default_factory=dict)
     revision: int = 0
 
     def user_flow(self, client: Client) -> UserFlow:
@@ -616,6 +668,51 @@ class Cleared(Struct, frozen=True, kw_only=True):
     """`silent`: nothing that could be understood, or not in time."""
 
 
+class GoOn(Struct, frozen=True):
+    """An extension has nothing to add; to a code: it has sent it."""
+
+
+class Values(Struct, frozen=True):
+    """An extension gives attributes these values."""
+
+    attributes: Mapping[str, Scalar]
+
+
+class Objects(Struct, frozen=True, kw_only=True):
+    """An extension does not take the attributes; of those named it says so in particular."""
+
+    message: str
+    attributes: tuple[str, ...] = ()
+
+
+class Blocks(Struct, frozen=True):
+    """An extension ends the sign-up."""
+
+    message: str
+
+
+class Adds(Struct, frozen=True):
+    """An extension adds claims to the tokens."""
+
+    claims: Mapping[str, str | tuple[str, ...]]
+
+
+class Fails(Struct, frozen=True, kw_only=True):
+    """An extension gave no answer that can be used."""
+
+    number: int
+    """Which kind of failure (admin-graph-api 6.3)."""
+    why: str
+    """In the operator's words; nothing that the extension said."""
+    is_unclear: bool = False
+    """It may have done what it was asked all the same."""
+    is_busy: bool = False
+    """It was not asked, since so many questions to it are under way."""
+
+
+Heard: TypeAlias = GoOn | Values | Objects | Blocks | Adds | Fails
+
+
 class Facts(Struct, frozen=True, kw_only=True):
     """All the engine may know of the world at this step."""
 
@@ -646,3 +743,5 @@ class Facts(Struct, frozen=True, kw_only=True):
     asks_before_texts: bool = False
     """There is a service to be asked before a text message is sent (conditional-access 13.2)."""
     cleared: Cleared | None = None
+    heard: tuple[tuple[Question, Heard], ...] = ()
+    """What extensions have answered since this step was first decided."""

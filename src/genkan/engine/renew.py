@@ -6,9 +6,10 @@ Source: native-auth-v1 4.4; TOK-05 to TOK-08, CA-07.
 
 from __future__ import annotations
 
-from genkan.engine.messages import Effect, Facts, PutGrant, Ready, Record, Refused, Renew, Step
+from genkan.engine import extensions
+from genkan.engine.messages import Blocks, Effect, Facts, Fails, PutGrant, Ready, Record, Refused, Renew, Step
 from genkan.engine.plan import judge_grant
-from genkan.engine.steps import applied
+from genkan.engine.steps import applied, asks, stop
 from genkan.model import Client, Reason
 from genkan.policy.model import Decision
 from genkan.tokens import grants, scopes
@@ -51,6 +52,13 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
         if reason is Reason.PASSWORD_MUST_CHANGE:
             reason = Reason.GRANT_NEEDS_NEW_PASSWORD
         return _not_renewed(client, facts, reason, decision=decision)
+    question = extensions.about_tokens(subject, client, demand, facts)
+    heard = extensions.answer(question, facts)
+    if heard is None and question is not None:
+        return asks(question)
+    if isinstance(heard, Blocks | Fails):
+        refused = stop(heard)
+        return _not_renewed(client, facts, refused.reason, decision=decision, number=refused.number)
     ready = Ready(
         subject=subject,
         client=client,
@@ -61,6 +69,7 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
         grant=redeemed.grant,
         refresh=redeemed.refresh,
         token_id=facts.entropy.guid("token"),
+        claims=extensions.claims(question, heard),
     )
     effects: list[Effect] = [_renewal(client, facts, "ready", "", decision)]
     if isinstance(redeemed, grants.Redeemed):
@@ -69,10 +78,16 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
 
 
 def _not_renewed(
-    client: Client, facts: Facts, reason: Reason, *effects: Effect, decision: Decision | None = None
+    client: Client,
+    facts: Facts,
+    reason: Reason,
+    *effects: Effect,
+    decision: Decision | None = None,
+    number: int = 0,
 ) -> Step:
     record = () if facts.grant is None else (_renewal(client, facts, "refused", reason, decision),)
-    return Step(flow=None, reply=Refused(reason=reason), effects=(*effects, *record), decision=decision)
+    reply = Refused(reason=reason, number=number)
+    return Step(flow=None, reply=reply, effects=(*effects, *record), decision=decision)
 
 
 def _renewal(client: Client, facts: Facts, outcome: str, reason: str, decision: Decision | None) -> Record:

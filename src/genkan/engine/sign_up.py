@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from genkan.engine import attributes, steps
+from genkan.engine import attributes, extensions, steps
 from genkan.engine.challenges import part_of
 from genkan.engine.flow import (
     AwaitingAttributes,
@@ -20,21 +20,26 @@ from genkan.engine.flow import (
     Flow,
 )
 from genkan.engine.messages import (
+    Blocks,
     Effect,
     Event,
     Facts,
+    Fails,
+    Heard,
     Identify,
     NeedAttributes,
     NeedChoice,
     NeedNewPassword,
     NeedResume,
+    Objects,
     PutAuthenticator,
     PutSubject,
     SetPassword,
     Step,
     Supply,
+    Values,
 )
-from genkan.model import Authenticator, Client, Evidence, Kind, Purpose, Reason, Subject
+from genkan.model import Authenticator, Client, Evidence, Kind, Purpose, Reason, Scalar, Subject, UserFlow
 
 
 def identify(flow: Flow, event: Identify, client: Client, facts: Facts) -> Step:
@@ -93,6 +98,38 @@ def _lost_race(flow: Flow, event: Event, client: Client, facts: Facts) -> Step:
     return replace(closed, effects=(*closed.effects, steps.notice(own, facts, client, "account_exists")))
 
 
+def _valued(heard: Heard | None, user_flow: UserFlow) -> dict[str, Scalar] | Blocks | Fails:
+    """The values that an extension gives: of what is collected, and all of them of its type."""
+    if isinstance(heard, Blocks | Fails):
+        return heard
+    if not isinstance(heard, Values):
+        return {}
+    judged = attributes.judge_theirs(heard.attributes, user_flow.attributes)
+    if judged.refused:
+        return Fails(number=extensions.BAD_BODY, why="a value does not fit its attribute")
+    return judged.accepted
+
+
+def _objected(
+    flow: Flow, event: Event, heard: Objects, user_flow: UserFlow, facts: Facts, *effects: Effect
+) -> Step:
+    """
+    An extension does not take the attributes: whoever has just handed them in hears which, as of any that are refused.
+
+    Where they were handed in earlier, those it names are asked for again. What nobody is asked cannot be mended.
+    """
+    asked = tuple(attribute for attribute in user_flow.attributes if attribute.asked)
+    about = tuple(a for a in asked if a.name in heard.attributes) or asked
+    if not about:
+        return steps.stopped(flow, event, facts, Blocks(heard.message), *effects)
+    names = tuple(attribute.name for attribute in about)
+    if isinstance(event, Supply):
+        return steps.no(flow, event, facts, Reason.ATTRIBUTES_REFUSED, heard.message, attributes=names)
+    kept = {name: value for name, value in flow.attributes.items() if name not in names}
+    again = NeedAttributes(attributes=tuple(replace(attribute, required=True) for attribute in about))
+    return steps.go(replace(flow, attributes=kept), event, facts, AwaitingAttributes(), again, *effects)
+
+
 def further(flow: Flow, event: Event, client: Client, facts: Facts, *effects: Effect) -> Step:
     """What a sign-up still lacks, in the order of native-auth-v1 6.3; with nothing lacking, the account."""
     user_flow = facts.directory.user_flow(client)
@@ -101,6 +138,17 @@ def further(flow: Flow, event: Event, client: Client, facts: Facts, *effects: Ef
     by_password = user_flow.first_factor is Kind.PASSWORD
     if by_password and flow.password is None:
         return steps.go(flow, event, facts, AwaitingNewPassword(offered=False), NeedNewPassword(), *effects)
+    if not flow.started:
+        question = extensions.about_sign_up(
+            "attributes_start", flow, client, user_flow.attributes, flow.attributes, facts
+        )
+        heard = extensions.answer(question, facts)
+        if heard is None and question is not None:
+            return steps.asks(question)
+        prefilled = _valued(heard, user_flow)
+        if isinstance(prefilled, Blocks | Fails):
+            return steps.stopped(flow, event, facts, prefilled, *effects)
+        flow = replace(flow, started=True, attributes={**prefilled, **flow.attributes})
     lacking = attributes.missing(flow.attributes, user_flow.attributes)
     if lacking:
         return steps.go(
@@ -109,6 +157,16 @@ def further(flow: Flow, event: Event, client: Client, facts: Facts, *effects: Ef
     if facts.subject is not None or flow.identifier is None:
         return _lost_race(flow, event, client, facts)
     held = attributes.completed(flow.attributes, user_flow.attributes)
+    question = extensions.about_sign_up("attributes_submit", flow, client, user_flow.attributes, held, facts)
+    heard = extensions.answer(question, facts)
+    if heard is None and question is not None:
+        return steps.asks(question)
+    if isinstance(heard, Objects):
+        return _objected(flow, event, heard, user_flow, facts, *effects)
+    modified = _valued(heard, user_flow)
+    if isinstance(modified, Blocks | Fails):
+        return steps.stopped(flow, event, facts, modified, *effects)
+    held |= modified
     subject = Subject(
         id=facts.entropy.guid("subject"),
         identifiers=(flow.identifier,),

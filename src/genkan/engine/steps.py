@@ -11,9 +11,24 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from genkan import identifiers
+from genkan.engine import extensions
 from genkan.engine.flow import AnyStage, Closed, Flow
-from genkan.engine.messages import Deliver, Effect, Event, Facts, Prove, Record, Refused, Reply, Step, Web
+from genkan.engine.messages import (
+    Blocks,
+    Deliver,
+    Effect,
+    Event,
+    Facts,
+    Fails,
+    NeedCall,
+    Prove,
+    Question,
+    Record,
+    Refused,
+    Reply,
+    Step,
+    Web,
+)
 from genkan.model import Channel, Client, Evidence, Identifier, Message, Purpose, Reason, Subject
 from genkan.policy.model import Applied, Decision
 
@@ -68,6 +83,25 @@ def applied(decision: Decision) -> list[Applied]:
 def close(flow: Flow, event: Event, facts: Facts, reason: Reason) -> Step:
     """The flow is over."""
     return kept(replace(flow, stage=Closed(outcome=reason)), event, facts, Refused(reason=reason))
+
+
+def stopped(flow: Flow, event: Event, facts: Facts, by: Blocks | Fails, *effects: Effect) -> Step:
+    """The flow is over, because an extension says so, or fails."""
+    flow = replace(flow, stage=Closed(outcome=stop(by).reason))
+    more: dict[str, Any] = {"number": by.number} if isinstance(by, Fails) else {}
+    return kept(flow, event, facts, stop(by), *effects, **more)
+
+
+def stop(by: Blocks | Fails) -> Refused:
+    """What is heard of it: the extension's words for the person, and nothing of what is wrong with an extension."""
+    if isinstance(by, Blocks):
+        return Refused(reason=Reason.BLOCKED_BY_EXTENSION, detail=by.message)
+    return Refused(reason=Reason.EXTENSION_FAILED, number=by.number)
+
+
+def asks(question: Question) -> Step:
+    """Nothing is decided before an extension has answered."""
+    return Step(flow=None, reply=NeedCall(question))
 
 
 def web(flow: Flow, event: Event, facts: Facts, because: str) -> Step:
@@ -177,7 +211,7 @@ def notices(subject: Subject, facts: Facts, client: Client, template: str, **val
     Whoever has just used one of them to change something so cannot keep it from the others.
     """
     known = (*subject.identifiers, *(a.target for a in facts.authenticators))
-    places = {i.place: i for i in known if i is not None and _is_reachable(i, facts)}
+    places = {i.place: i for i in known if i is not None and _is_reachable(i, client, facts)}
     return [notice(to, facts, client, template, **values) for to in places.values()]
 
 
@@ -205,9 +239,11 @@ def language(facts: Facts) -> str:
     return spoken if isinstance(spoken, str) else ""
 
 
-def _is_reachable(identifier: Identifier, facts: Facts) -> bool:
+def _is_reachable(identifier: Identifier, client: Client, facts: Facts) -> bool:
     """Messages go to mailboxes, and to numbers to which codes would go."""
     if identifier.kind != "phone":
         return identifier.kind == "email"
     blocked = facts.directory.tenant.blocked_numbers
-    return identifiers.region_open(identifier) and not identifier.key.startswith(blocked)
+    return extensions.region_open(facts.directory, client, identifier) and not identifier.key.startswith(
+        blocked
+    )

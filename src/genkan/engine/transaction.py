@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
@@ -109,10 +109,19 @@ class Settled(Struct, frozen=True, kw_only=True):
     """How long at least before the next attempt, where the provider said so."""
 
 
+Way: TypeAlias = Channel | Literal["extension"]
+"""How a message leaves: by a channel's providers, or by an extension that sends it in their place."""
+
+
+def way(message: Message) -> Way:
+    """The way of a message."""
+    return "extension" if message.listener else message.channel
+
+
 class Lane(Struct, frozen=True, kw_only=True):
     """A share of the outbox that is sent beside the others: what is stuck in one holds up none of them."""
 
-    channel: Channel | None = None
+    channel: Way | None = None
     """Whose messages; None: everybody's."""
     at_once: int = 1
     """How many calls of `send` may be under way."""

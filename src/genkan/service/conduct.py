@@ -31,10 +31,13 @@ from genkan.engine.messages import (
     Event,
     Facts,
     Hashed,
+    Heard,
     Identify,
+    NeedCall,
     NeedCheck,
     NeedClearance,
     Prove,
+    Question,
     Ready,
     Record,
     Refused,
@@ -50,13 +53,15 @@ from genkan.model import Kind, Reason, Risk, Secret, Subject
 from genkan.risk import score
 from genkan.service.hashing import Hashing
 from genkan.service.issue import Issuer, Tokens
-from genkan.service.ports import Leaks, RiskSource, Store, TelephonyRisk
+from genkan.service.ports import Extensions, Leaks, RiskSource, Store, TelephonyRisk
 from genkan.service.steady import Steady
 from genkan.telemetry import log
 from genkan.tokens import grants
 
 MAX_CHECKS = 3
 """How often a password may be compared again, or a number asked about, because it was changed meanwhile."""
+MAX_CALLS = 4
+"""How many questions one request may put to extensions: two of a sign-up, and what changed while they were asked."""
 
 
 class FlowKeys(Struct, frozen=True, kw_only=True):
@@ -104,6 +109,7 @@ class Conductor:
         issuer: Issuer,
         keys: FlowKeys,
         on_deliver: Callable[[], None],
+        extensions: Extensions,
         leaks: Leaks | None = None,
         risk_source: RiskSource | None = None,
         telephony_risk: TelephonyRisk | None = None,
@@ -115,6 +121,7 @@ class Conductor:
         self._issuer = issuer
         self._keys = keys
         self._on_deliver = on_deliver
+        self._extensions = extensions
         self._leaks = leaks
         self._risk_source = risk_source
         self._telephony_risk = telephony_risk
@@ -140,10 +147,12 @@ class Conductor:
         outside = await self._outside_risk(ask, handle, signals)
         checked: Checked | None = None
         cleared: Cleared | None = None
+        heard: tuple[tuple[Question, Heard], ...] = ()
         given_up = Reason.WRONG_PASSWORD
-        for _ in range(MAX_CHECKS):
+        for _ in range(MAX_CHECKS + MAX_CALLS):
             step = _Step(ask, signals, handle, self._keys, Entropy(os.urandom(32)), hashed, checked, outside)
             step.asks_before_texts, step.cleared = self._telephony_risk is not None, cleared
+            step.heard = heard
             answer = await self._store.run(step.needs(), step.decide)
             for alarm in step.alarms:
                 log.error(alarm.action, extra=dict(alarm.detail))
@@ -155,6 +164,11 @@ class Conductor:
             if isinstance(answer.reply, NeedClearance) and self._telephony_risk is not None:
                 cleared = await self._telephony_risk.ask(answer.reply, ask.client, signals)
                 given_up = Reason.NUMBER_BLOCKED
+                continue
+            if isinstance(answer.reply, NeedCall):
+                question = answer.reply.question
+                heard = (*heard, (question, await self._extensions.ask(question, signals)))
+                given_up = Reason.EXTENSION_FAILED
                 continue
             if isinstance(answer.reply, Ready) and answer.now is not None:
                 return replace(answer, tokens=self._issuer.mint(answer.reply, answer.now))
@@ -244,6 +258,8 @@ class _Step:
         self.asks_before_texts = False
         self.cleared: Cleared | None = None
         """What was said before a text message is sent, where somebody is asked."""
+        self.heard: tuple[tuple[Question, Heard], ...] = ()
+        """What extensions have answered."""
         self.delivers = False
         self.alarms: list[Record] = []
         """What an operator must see; told when it is committed."""
@@ -277,7 +293,8 @@ class _Step:
             reply = step.reply
             effects += step.effects
             flow = step.flow or flow
-        if isinstance(reply, NeedClearance):
+        self.delivers, self.alarms = False, []
+        if isinstance(reply, NeedClearance | NeedCall):
             return Change(), Answer(reply=reply)  # A mere question: with its answer all is decided anew.
         lives = flow is not None and not isinstance(flow.stage, Closed)
         comes_to_nothing = found is None and (not lives or isinstance(reply, Refused))
@@ -337,6 +354,7 @@ class _Step:
             hashed=self._hashed,
             asks_before_texts=self.asks_before_texts,
             cleared=self.cleared,
+            heard=self.heard,
         )
 
 
@@ -351,7 +369,7 @@ def _goes_on(flow: Flow | None, event: Event, reply: Reply) -> bool:
     """A further event counts where nothing was refused and the flow now waits for it."""
     return (
         flow is not None
-        and not isinstance(reply, Refused | NeedCheck | NeedClearance)
+        and not isinstance(reply, Refused | NeedCheck | NeedClearance | NeedCall)
         and type(event) in LAWFUL[type(flow.stage)]
     )
 

@@ -80,6 +80,7 @@ class Issuer:
             contexts=ready.contexts,
             groups=ready.groups,
             token_id=ready.token_id,
+            claims=ready.claims,
             now=now,
             pairwise_key=self._pairwise_key,
         )
@@ -90,9 +91,9 @@ class Issuer:
             scope=" ".join((*ready.demand.scopes, *ready.demand.asked)),
             expires_in=lifetime,
             ext_expires_in=lifetime,
-            access_token=jwt.sign(claims.access_token(issue), key, "at+jwt"),
+            access_token=jwt.sign(claims.with_added(claims.access_token(issue), issue), key, "at+jwt"),
             refresh_token=ready.refresh.text,
-            id_token=jwt.sign(claims.id_token(issue), key, "JWT"),
+            id_token=jwt.sign(claims.with_added(claims.id_token(issue), issue), key, "JWT"),
             client_info=claims.client_info(ready.subject.id, directory.tenant.id),
             refresh_token_expires_in=(
                 int((ready.grant.expires_at - now).total_seconds()) if ready.client.single_page else 0

@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
-from genkan.engine.messages import Cleared, Detection, Directory, NeedClearance, Signals, SignIn
+from genkan.engine.messages import (
+    Cleared,
+    Detection,
+    Directory,
+    Heard,
+    NeedClearance,
+    Question,
+    Signals,
+    SignIn,
+)
 from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import (
     Audited,
@@ -23,8 +32,9 @@ from genkan.engine.transaction import (
     Outgoing,
     Settled,
     SignInQuery,
+    Way,
 )
-from genkan.model import Authenticator, Channel, Group, Risk, Secret, Subject
+from genkan.model import Authenticator, Group, Risk, Secret, Subject
 
 T = TypeVar("T")
 
@@ -46,7 +56,7 @@ class Store(Protocol):
         """One consistent read, for what must be known before a slow wait."""
         ...
 
-    async def lease(self, limit: int, channel: Channel | None = None) -> Sequence[Outgoing]:
+    async def lease(self, limit: int, channel: Way | None = None) -> Sequence[Outgoing]:
         """Take up to `limit` outbox rows that are due, each to one worker; expired ones are dropped unsent (TIM-01)."""
         ...
 
@@ -80,6 +90,14 @@ class TelephonyRisk(Protocol):
 
     async def ask(self, need: NeedClearance, client: str, signals: Signals) -> Cleared:
         """Its answer, or `silent` when there is none before the deadline; it never raises."""
+        ...
+
+
+class Extensions(Protocol):
+    """The services of an operator's that have a say in flows."""
+
+    async def ask(self, question: Question, signals: Signals) -> Heard:
+        """What the extension says, or how it failed, within its deadline; it never raises."""
         ...
 
 

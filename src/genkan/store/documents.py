@@ -13,7 +13,7 @@ import msgspec
 
 from genkan.engine.messages import Directory, Document
 from genkan.engine.transaction import Conflict
-from genkan.model import Client, Kind, MethodSettings, Resource, SignUpFlow, Tenant
+from genkan.model import Client, Extension, Kind, Listener, MethodSettings, Resource, SignUpFlow, Tenant
 from genkan.policy.index import PolicySet, unreadable
 from genkan.policy.model import (
     AuthenticationContext,
@@ -34,6 +34,8 @@ _location = msgspec.json.Decoder(NamedLocation).decode
 _strength = msgspec.json.Decoder(Strength).decode
 _context = msgspec.json.Decoder(AuthenticationContext).decode
 _sign_up_flow = msgspec.json.Decoder(SignUpFlow).decode
+_extension = msgspec.json.Decoder(Extension).decode
+_listener = msgspec.json.Decoder(Listener).decode
 _client = msgspec.json.Decoder(Client).decode
 
 
@@ -65,6 +67,8 @@ def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Conf
         strengths={name: _strength(body) for name, body in bodies.get("strength", {}).items()},
         contexts={name: _context(body) for name, body in bodies.get("context", {}).items()},
         sign_up_flows={name: _sign_up_flow(body) for name, body in bodies.get("sign_up_flow", {}).items()},
+        extensions={name: _extension(body) for name, body in bodies.get("extension", {}).items()},
+        listeners={name: _listener(body) for name, body in bodies.get("listener", {}).items()},
         revision=int(revision),
     )
     return Configuration(revision, directory, bool(has_groups))
@@ -130,3 +134,5 @@ def _documents(directory: Directory) -> Iterator[Document]:
     yield from directory.strengths.values()
     yield from directory.contexts.values()
     yield from directory.sign_up_flows.values()
+    yield from directory.extensions.values()
+    yield from directory.listeners.values()

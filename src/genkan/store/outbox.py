@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from genkan.engine.messages import Record
-from genkan.engine.transaction import Outgoing, Settled
+from genkan.engine.transaction import Outgoing, Settled, Way
 from genkan.identifiers import calling_code_of
 from genkan.model import Channel, Message
 from genkan.store import sql
@@ -36,7 +36,7 @@ def lease(
     now: datetime,
     sealer: Sealer,
     audit: Callable[[Record], None],
-    channel: Channel | None = None,
+    channel: Way | None = None,
 ) -> list[Outgoing]:
     """
     Return up to `limit` rows that are due, each leased to the caller; of one channel, if one is named.
@@ -47,7 +47,7 @@ def lease(
     leased: list[Outgoing] = []
     moment = sql.to_milliseconds(now)
     until = sql.to_milliseconds(now + LEASE)
-    way = channel.value if channel else ""
+    way = channel or ""
     while len(leased) < limit:
         wanted = limit - len(leased)
         rows = execute(sql.DUE, (moment, moment, way, way, wanted)).fetchall()

@@ -61,6 +61,8 @@ class KeyPurpose(StrEnum):
     """What messages are known by to providers that report on them."""
     IMPORTS = "imports"
     """The ids of people who come from elsewhere: the same each time, and foretold by nobody."""
+    WEBHOOKS = "webhooks"
+    """The secrets by which receivers know what they are asked to be ours."""
     DEVELOPMENT = "development"
     """Secrets that `genkan dev` makes up and that stay the same from one start to the next."""
 

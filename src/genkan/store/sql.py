@@ -39,12 +39,14 @@ from genkan.engine.messages import (
     RevokeGrants,
     SignIn,
 )
-from genkan.engine.transaction import Audited, Change, DetectionQuery, Loaded, Needs, SignInQuery
+from genkan.engine.transaction import Audited, Change, DetectionQuery, Loaded, Needs, SignInQuery, way
 from genkan.model import (
     Authenticator,
     Client,
+    Extension,
     Grant,
     Group,
+    Listener,
     Message,
     Resource,
     Scalar,
@@ -560,6 +562,10 @@ def key_of(document: Document) -> tuple[DocumentKind, str]:
             return "context", document.id
         case SignUpFlow():
             return "sign_up_flow", document.id
+        case Extension():
+            return "extension", document.id
+        case Listener():
+            return "listener", document.id
         case (kind, _):
             return "method", kind.value
 
@@ -584,7 +590,7 @@ def _put_grant(grant: Grant) -> Write:
 
 def _outbox_row(message: Message, now: datetime, sealer: Sealer) -> Row:
     body = sealer.seal(OUTBOX_BODY, message.id, encode(message))
-    return to_milliseconds(now), to_milliseconds(message.expires_at), message.id, message.channel.value, body
+    return to_milliseconds(now), to_milliseconds(message.expires_at), message.id, str(way(message)), body
 
 
 def audit_row(record: Record, now: datetime) -> Row:

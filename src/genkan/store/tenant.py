@@ -25,8 +25,9 @@ from genkan.engine.transaction import (
     Outgoing,
     Settled,
     SignInQuery,
+    Way,
 )
-from genkan.model import Channel, Group, Subject
+from genkan.model import Group, Subject
 from genkan.store import chain, documents, outbox, people, sql
 from genkan.store.batch import Batches
 from genkan.store.chain import Chain, Chained
@@ -246,7 +247,7 @@ class Store(Reader):
         """
         return await self._batches.submit(self._administer, decide)
 
-    async def lease(self, limit: int, channel: Channel | None = None) -> Sequence[Outgoing]:
+    async def lease(self, limit: int, channel: Way | None = None) -> Sequence[Outgoing]:
         """Take up to `limit` outbox rows that are due; nobody else is given them while the lease lasts."""
         return await self._work(
             lambda execute: outbox.lease(

@@ -9,7 +9,7 @@ Source: native-auth-v1 9.1 to 9.3; oauth-standards A5, A8; RFC 9068, RFC 8176, R
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -51,6 +51,17 @@ ACR_TWO_FACTORS = "urn:genkan:acr:mfa"
 ACR_LADDER = (ACR_CODE, ACR_PASSWORD, ACR_TWO_FACTORS)
 """From the weakest to the strongest (oauth-standards A5)."""
 
+
+RESERVED = frozenset(
+    """
+    acct acr acrs aio alg amr app_displayname appid appidacr at_hash aud auth_time azp azpacr c_hash client_id cnf ctry
+    deviceid email email_verified enfpolids epoch exp family_name given_name groups hasgroups iat idp idtyp in_corp
+    ipaddr iss jti kid login_hint may_act act name nbf nonce oid onprem_sid platf preferred_username puid pwd_exp
+    pwd_url rh role roles s_hash scope scp sid sub tenant_ctry tenant_region_scope tid txn typ upn uti ver wids
+    xms_cc xms_tcdt
+    """.split()
+)
+"""Claims with a meaning of their own, which no extension can set (WHK-04)."""
 
 Wanted = tuple[OptionalClaim, ...]
 
@@ -152,6 +163,8 @@ class Issue(Struct, frozen=True, kw_only=True):
     token_id: str
     """A fresh random id: `jti` of the access token, `uti` of the id token."""
     now: datetime
+    claims: Mapping[str, str | tuple[str, ...]] = {}
+    """What an extension adds to both tokens."""
     pairwise_key: bytes
     """The tenant's key for pairwise subjects; of no other use (KEY-01)."""
 
@@ -255,6 +268,15 @@ def client_token(
         epoch=client.epoch,
         ver=VERSION,
     )
+
+
+def with_added(token: IdToken | AccessToken, issue: Issue) -> Struct | dict[str, object]:
+    """Add what an extension says; never what has a meaning here, and never in the place of anything (WHK-04)."""
+    if not issue.claims:
+        return token
+    own: dict[str, object] = msgspec.to_builtins(token)
+    added = {name: value for name, value in issue.claims.items() if name.lower() not in RESERVED}
+    return {**added, **own}
 
 
 def _contexts(issue: Issue, wanted: Wanted, asked: tuple[str, ...]) -> tuple[str, ...]:

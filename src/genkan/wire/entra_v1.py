@@ -34,6 +34,7 @@ from genkan.engine.messages import (
     Identify,
     Look,
     NeedAttributes,
+    NeedCall,
     NeedCheck,
     NeedChoice,
     NeedClearance,
@@ -464,7 +465,7 @@ def write(request: Request, answer: Answer, now: datetime) -> Response:
             return json_response({**token, "status": "succeeded"})
         case NeedChoice() | NeedResume():
             return json_response(token)
-        case Ready() | NeedCheck() | NeedClearance() | NeedIdentifier():
+        case Ready() | NeedCheck() | NeedClearance() | NeedCall() | NeedIdentifier():
             return write_refused(request, Refused(reason=Reason.FAULT), now)
 
 

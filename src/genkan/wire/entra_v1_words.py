@@ -162,6 +162,14 @@ ERRORS: Mapping[Reason, Error] = {
     Reason.ATTRIBUTES_REFUSED: Error(
         "invalid_grant", 55106, "An attribute value was refused.", "attribute_validation_failed"
     ),
+    Reason.BLOCKED_BY_EXTENSION: Error(
+        "invalid_grant", 53003, "This sign-up is not possible.", _NO_POLICY_DETAIL
+    ),
+    Reason.EXTENSION_FAILED: Error(
+        "invalid_request",
+        1003001,
+        "A service that has a say in this could not be asked, or gave no answer that can be used; try again later.",
+    ),
     Reason.CHOICE_NEEDED: Error(
         "invalid_request",
         90023,

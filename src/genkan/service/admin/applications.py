@@ -32,7 +32,7 @@ from genkan.model import (
     Registration,
     Resource,
 )
-from genkan.service.admin import flows
+from genkan.service.admin import extensions, flows
 from genkan.service.admin.door import (
     Act,
     Actor,
@@ -85,6 +85,7 @@ PERMISSIONS = (
         for access in ("Read", "ReadWrite")
     ),
     "AuditLog.Read.All",
+    "CustomAuthenticationExtension.Receive.Payload",
     "IdentityRiskEvent.Read.All",
     "Policy.Read.All",
     "Policy.Read.ConditionalAccess",
@@ -328,7 +329,7 @@ async def remove(door: Door, actor: Actor, app_id: str, expected: str | None = N
             effects.append(RemoveDocument("client", app_id))
         if found.resource is not None:
             effects.append(RemoveDocument("resource", app_id))
-        effects += flows.without(view.directory, app_id)
+        effects += (*flows.without(view.directory, app_id), *extensions.without(view.directory, app_id))
         target = Target(id=found.object_id, name=found.name, changes=differences(_seen(found), None))
         return Done(found, target, tuple(effects))
 

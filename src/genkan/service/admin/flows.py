@@ -211,6 +211,9 @@ class FlowChange(Struct, frozen=True, kw_only=True):
     inputs: tuple[Input, ...] | UnsetType = UNSET
     """All that is collected, in its order. It goes with `page`."""
     page: str | UnsetType = UNSET
+    on_start: str | UnsetType = UNSET
+    on_submit: str | UnsetType = UNSET
+    """Extensions that this flow names itself; empty: none."""
 
 
 async def add(door: Door, actor: Actor, new: FlowChange) -> SignUpFlow | Refusal:
@@ -322,6 +325,13 @@ def _changed(flow: SignUpFlow, change: FlowChange, directory: Directory) -> Sign
         says = replace(says, sign_up=change.sign_up)
     if not isinstance(change.first_factor, UnsetType):
         says = replace(says, first_factor=change.first_factor)
+    for hook, id in (("attributes_start", change.on_start), ("attributes_submit", change.on_submit)):
+        if isinstance(id, UnsetType):
+            continue
+        extension = directory.extensions.get(id)
+        if id and (extension is None or extension.hook != hook):
+            return invalid("The handler names no extension for this event.", "customExtension")
+        says = replace(says, on_start=id) if hook == "attributes_start" else replace(says, on_submit=id)
     if not isinstance(change.inputs, UnsetType):
         collected = _collected(change.inputs, directory)
         if isinstance(collected, Refusal):
@@ -402,5 +412,7 @@ def _seen(flow: SignUpFlow) -> dict[str, Any]:
         "includeApplications": flow.clients,
         "isSignUpAllowed": flow.user_flow.sign_up,
         "identityProviders": flow.user_flow.first_factor.value,
+        "onAttributeCollectionStart": flow.user_flow.on_start,
+        "onAttributeCollectionSubmit": flow.user_flow.on_submit,
         "attributes": [msgspec.to_builtins(attribute) for attribute in flow.user_flow.attributes],
     }

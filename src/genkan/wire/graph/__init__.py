@@ -8,7 +8,7 @@ and a file for each noun reads requests and writes answers. What a change is, an
 
 from __future__ import annotations
 
-from genkan.wire.graph import applications, flows, groups, logs, methods, policies, users
+from genkan.wire.graph import applications, extensions, flows, groups, logs, methods, policies, users
 from genkan.wire.graph.api import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -18,6 +18,7 @@ ROUTES: tuple[Route, ...] = (
     *applications.ROUTES,
     *policies.ROUTES,
     *flows.ROUTES,
+    *extensions.ROUTES,
     *logs.ROUTES,
 )
 """Every operation there is."""

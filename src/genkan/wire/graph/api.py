@@ -22,7 +22,7 @@ from msgspec import Struct
 from genkan.engine.messages import Directory
 from genkan.engine.transaction import StoreUnavailable
 from genkan.exchange import Request, Response, json_response
-from genkan.model import Client
+from genkan.model import Client, Extension
 from genkan.risk import rate
 from genkan.risk.rate import Limit
 from genkan.service.admin.door import Act, Actor, Door, Refusal
@@ -198,6 +198,8 @@ class Tenancy(Struct, frozen=True, kw_only=True):
     ring: Callable[[], KeyRing]
     base_url: str
     pages: Pages
+    webhook_secret: Callable[[Extension], str]
+    """What signs the questions to an extension."""
 
 
 class Finder(Protocol):

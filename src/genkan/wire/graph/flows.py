@@ -250,12 +250,42 @@ def shown(flow: SignUpFlow, directory: Directory) -> dict[str, Any]:
             "attributes": [known[id] for id in page.get("attributes", (EMAIL,)) if id in known],
             "attributeCollectionPage": {"views": page.get("views", [])},
         },
+        "onAttributeCollectionStart": _handler("Start", says.on_start),
+        "onAttributeCollectionSubmit": _handler("Submit", says.on_submit),
         "onUserCreateStart": {
             "@odata.type": "#microsoft.graph.onUserCreateStartExternalUsersSelfServiceSignUp",
             "userTypeToCreate": "member",
             "accessPackages": [],
         },
     }
+
+
+def _handler(event: str, extension: str) -> dict[str, Any] | None:
+    if not extension:
+        return None
+    return {
+        "@odata.type": f"#microsoft.graph.onAttributeCollection{event}CustomExtensionHandler",
+        "customExtension": {"id": extension},
+        "configuration": None,
+    }
+
+
+def _handled(given: dict[str, Any], event: str) -> str | UnsetType:
+    """Return the extension that a flow names; none where it is cleared. Raises: `Fault`."""
+    name = f"onAttributeCollection{event}"
+    if name not in given:
+        return UNSET
+    if given[name] is None:
+        return ""
+    said = written(
+        object_of(given[name], name),
+        kind=f"{name}CustomExtensionHandler",
+        writable=("customExtension", "configuration"),
+    )
+    configured = object_of(said.get("configuration"), name)
+    if any(value is not None for key, value in configured.items() if "@odata." not in key):
+        raise bad("What differs from the extension belongs to a listener.", name)
+    return text(object_of(said.get("customExtension"), name).get("id"), name).lower()
 
 
 def _application(client: str) -> dict[str, Any]:
@@ -282,6 +312,8 @@ WRITABLE = (
     "onInteractiveAuthFlowStart",
     "onAuthenticationMethodLoadStart",
     "onAttributeCollection",
+    "onAttributeCollectionStart",
+    "onAttributeCollectionSubmit",
     "onUserCreateStart",
 )
 
@@ -299,6 +331,8 @@ def _change_of(given: dict[str, Any], directory: Directory) -> FlowChange:
         first_factor=_first_factor(given),
         inputs=inputs,
         page=page,
+        on_start=_handled(given, "Start"),
+        on_submit=_handled(given, "Submit"),
     )
 
 

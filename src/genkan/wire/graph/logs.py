@@ -245,7 +245,7 @@ def shown_sign_in(entry: SignIn, directory: Directory, *, with_policies: bool) -
 def _status(entry: SignIn) -> tuple[int, str]:
     if entry.reason is not None:
         error = ERRORS[entry.reason]
-        return error.code, error.text
+        return entry.number or error.code, error.text
     if entry.outcome == "refused":
         return ERRORS[Reason.BLOCKED_BY_POLICY].code, entry.because
     return ENDS_AT[entry.outcome]
