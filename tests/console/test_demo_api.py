@@ -47,6 +47,11 @@ def a_key(moment: datetime = NOW) -> SigningKey:
     return SigningKey.generate("ES256", created_at=moment, activates_at=moment)
 
 
+def encoded(text: str) -> str:
+    """A part of a token."""
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
 class Published:
     """What the authorization server publishes, and how often it was asked."""
 
@@ -141,8 +146,8 @@ async def test_what_was_not_signed_by_a_published_key_as_an_access_token_opens_n
 ) -> None:
     good = published.token()
     header, payload, signature = good.split(".")
-    none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"at+jwt"}').decode().rstrip("=")
-    changed = base64.urlsafe_b64encode(json.dumps(GOOD | {"sub": "bo"}).encode()).decode().rstrip("=")
+    none = encoded('{"alg":"none","typ":"at+jwt"}')
+    changed = encoded(json.dumps(GOOD | {"sub": "bo"}))
     bad = [
         published.token(typ="JWT"),
         published.token(key=a_key()),
@@ -155,11 +160,24 @@ async def test_what_was_not_signed_by_a_published_key_as_an_access_token_opens_n
         "é.è.ê",
         '{"alg":"ES256"}',
         "W10.W10.W10",
+        f"{encoded('[' * 20_000)}.{payload}.{signature}",
+        *(
+            f"{encoded(json.dumps(headers))}.{payload}.{signature}"
+            for headers in (
+                {"alg": "HS256", "typ": "at+jwt", "kid": published.key.kid},
+                {"alg": "ES256", "typ": "at+jwt"},
+                {"alg": "ES256", "typ": "at+jwt", "kid": [published.key.kid]},
+                {"alg": "RS256", "typ": "at+jwt", "kid": published.key.kid},
+                {"alg": ["ES256"], "typ": "at+jwt", "kid": published.key.kid},
+                {"alg": "ES256", "typ": "at+jwt", "kid": published.key.kid, "crit": ["exp"]},
+                {"alg": "ES256", "typ": "at+jwt", "kid": published.key.kid, "b64": False, "crit": ["b64"]},
+            )
+        ),
     ]
 
     for token in bad:
         answer = await published.ask(token)
-        assert (answer.status, set(challenges(answer))) == (401, {"invalid_token"}), token
+        assert (answer.status, set(challenges(answer))) == (401, {"invalid_token"}), token[:200]
     assert (await published.ask(good)).status == 200
 
 
