@@ -137,6 +137,20 @@ async def test_the_connection_goes_to_the_address_that_was_looked_at_and_is_veri
     assert len(receiver.of("/pinned")) == 1
 
 
+async def test_a_host_is_called_at_its_next_address_where_nobody_is_at_the_first(receiver: Receiver) -> None:
+    receiver.answers["/second"] = Says(b"{}")
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.9", "127.0.0.1"]
+
+    pinned = Pinned(named(receiver), receiver.ca_file, resolve=resolve)
+    answered = await pinned.post(receiver.url("/second"), {}, b"{}", 2)
+    await pinned.close()
+
+    assert answered.status == 200
+    assert len(receiver.of("/second")) == 1
+
+
 @pytest.mark.proves("WHK-01")
 async def test_only_https_is_called_and_only_whom_the_operator_or_the_system_trusts(
     receiver: Receiver,

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     import httpx2
 
 LONGEST_ANSWER: Final = 64 * 1024
-MOST_HOSTS: Final = 64
-"""Hosts to which connections are kept."""
+MOST_HOSTS: Final = 256
+"""Hosts to which connections are kept; the one that was called longest ago gives way."""
+MOST_ADDRESSES: Final = 4
+"""Addresses of a host that are tried, one after another."""
 MOST_LOOKUPS: Final = 32
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -130,31 +132,36 @@ class Pinned:
         host, port = (parts.hostname or "").lower(), parts.port or 443
         if parts.scheme != "https" or not host or parts.username is not None:
             raise NotCalled("its address is not https")
-        address = await self._address(host, port)
-        at = f"[{address}]" if ":" in address else address
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        name = _bracketed(host)
         sent = {
-            "Host": host if port == 443 else f"{host}:{port}",
+            "Host": name if port == 443 else f"{name}:{port}",
             "Accept-Encoding": "identity",
             "User-Agent": "genkan",
             **headers,
         }
-        try:
-            async with self._client(host).stream(
-                "POST",
-                f"https://{at}:{port}{path}",
-                content=body,
-                headers=sent,
-                extensions={"sni_hostname": host, "trace": trace},
-            ) as response:
-                read = b""
-                async for chunk in response.aiter_raw():
-                    read += chunk
-                    if len(read) > LONGEST_ANSWER:
-                        raise NotCalled("its answer is too long", is_too_long=True)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as fault:
-            raise NotCalled(_why(fault), again=True) from None
-        return Answered(response.status_code, dict(response.headers), read)
+        addresses = await self._addresses(host, port)
+        for left, address in enumerate(addresses, start=1 - len(addresses)):
+            try:
+                async with self._client(host).stream(
+                    "POST",
+                    f"https://{_bracketed(address)}:{port}{path}",
+                    content=body,
+                    headers=sent,
+                    extensions={"sni_hostname": host, "trace": trace},
+                ) as response:
+                    read = b""
+                    async for chunk in response.aiter_raw():
+                        read += chunk
+                        if len(read) > LONGEST_ANSWER:
+                            raise NotCalled("its answer is too long", is_too_long=True)
+                return Answered(response.status_code, dict(response.headers), read)
+            except httpx2.ConnectError as fault:
+                if left == 0:
+                    raise NotCalled(_why(fault), again=True) from None
+            except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as fault:
+                raise NotCalled(_why(fault), again=True) from None
+        raise AssertionError("a host without addresses is refused before")
 
     async def close(self) -> None:
         clients, self._clients = list(self._clients.values()), {}
@@ -162,8 +169,8 @@ class Pinned:
             await client.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _address(self, host: str, port: int) -> str:
-        """The address to connect to: looked at, and not asked for again. Raises: `NotCalled`."""
+    async def _addresses(self, host: str, port: int) -> Sequence[str]:
+        """Where to connect to, in order: all of them looked at, and none asked for again. Raises: `NotCalled`."""
         try:
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(self._threads, self._resolve, host, port)
@@ -176,13 +183,15 @@ class Pinned:
                 raise NotCalled(f"port {port} is not 443, and the operator has not named it")
             if not all(is_public(address) for address in found):
                 raise NotCalled("it is at an address that is not public, and the operator has not named it")
-        return found[0]
+        return found[:MOST_ADDRESSES]
 
     def _client(self, host: str) -> httpx2.AsyncClient:
         """One for each host: a connection that was verified for one name serves no other at the same address."""
         import httpx2
 
-        if host not in self._clients:
+        if host in self._clients:
+            self._clients[host] = self._clients.pop(host)
+        else:
             if len(self._clients) >= MOST_HOSTS:
                 oldest = self._clients.pop(next(iter(self._clients)))
                 closing = asyncio.get_running_loop().create_task(oldest.aclose())
@@ -230,6 +239,10 @@ def is_public(text: str) -> bool:
         and not address.is_reserved
         and address not in _OF_CLOUDS
     )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _why(fault: BaseException) -> str:
