@@ -156,6 +156,14 @@ def test_the_ways_in_which_others_write_them_are_read(text: str, right: str) -> 
     assert password.verify(kept(text), right)
 
 
+@pytest.mark.parametrize(("lanes", "memory", "is_one"), [(8, 64, True), (8, 63, False), (16, 65536, True)])
+def test_a_hash_in_lanes_has_eight_blocks_for_each(lanes: int, memory: int, is_one: bool) -> None:
+    """RFC 9106 3.1: what others hashed in eight or sixteen lanes is no less a hash."""
+    text = f"$argon2id$v=19$m={memory},t=1,p={lanes}${b64(b'saltsalt')}${b64(bytes(32))}"
+
+    assert isinstance(foreign.read(text), Secret) is is_one
+
+
 def test_a_hash_that_takes_as_much_memory_as_others_ask_for_is_compared() -> None:
     """64 MiB: more than OpenSSL's scrypt takes unless it is told that it may."""
     tag = hashlib.scrypt(b"large", salt=b"salt", n=2**16, r=8, p=1, dklen=32, maxmem=2**27)
