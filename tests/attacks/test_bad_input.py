@@ -372,7 +372,7 @@ def test_a_compressed_body_or_one_in_another_form_is_not_understood(
 
 
 @every_endpoint
-@pytest.mark.proves("BRW-05")
+@pytest.mark.proves("BRW-05", "MSG-14")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
 def test_another_method_is_405_and_does_nothing(server: Server, path: str, good: Good, method: str) -> None:
     before = lab.stored(server.data)
