@@ -1,6 +1,6 @@
 #!/bin/sh
 # Break the code of the pure rooms in one small place after another, and see whether a test notices.
-# Usage: scripts/mutants.sh [--rooms policy,tokens] [--each 40] [--minutes 60] [--seed 1] [--only src/genkan/risk/rate.py]
+# Usage: scripts/mutants.sh [--rooms policy,tokens] [--each 40] [--minutes 60] [--seed 1] [--quick] [--only src/genkan/risk/rate.py]
 # Works on a copy in build/mutants/, by one process. docs/explanation/mutants.md judges what was found.
 set -eu
 cd "$(dirname "$0")/.."
