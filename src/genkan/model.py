@@ -591,6 +591,8 @@ class Client(Struct, frozen=True, kw_only=True):
     """What its ID tokens say beside the usual."""
     app_roles: tuple[str, ...] = ()
     """Application permissions of the administration API that it holds."""
+    networks: tuple[str, ...] = ()
+    """Whence it may get and use administration tokens, as `("203.0.113.0/24",)`; empty: from anywhere (ADM-08)."""
     epoch: int = 0
     """Grows when a secret, a certificate or a role is taken away: its administration tokens are dead then."""
     registration: Registration = field(default_factory=Registration)

@@ -168,6 +168,14 @@ def test_a_permission_is_granted_and_withdrawn(genkan: Command) -> None:
     assert genkan("app", "show", "Desk", "--json").lines()[0]["permissions"] == []
 
 
+def test_an_application_can_be_held_to_networks(genkan: Command) -> None:
+    genkan("app", "create", "Desk", "--network", "203.0.113.0/24", "--network", "2001:db8::/48").ok()
+    assert "203.0.113.0/24" in genkan("app", "show", "Desk").ok().out
+    assert "A network is written as" in genkan("app", "update", "Desk", "--network", "203.0.113.7/24").no()
+    genkan("app", "update", "Desk", "--network", "none").ok()
+    assert "203.0.113.0/24" not in genkan("app", "show", "Desk").ok().out
+
+
 # Groups. -------------------------------------------------------------------------------------------------------------
 
 

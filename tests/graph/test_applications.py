@@ -139,7 +139,7 @@ async def test_an_app_is_for_this_tenant_alone(office: Office, audience: str) ->
 # Secrets. -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.proves("GR-072")
+@pytest.mark.proves("GR-072", "ADM-08")
 async def test_a_secret_is_shown_once_and_works_until_it_is_taken_away(office: Office) -> None:
     graph = office.graph()
     made = await graph.applications.post(Application(display_name="Robot"))
@@ -164,6 +164,7 @@ async def test_a_secret_is_shown_once_and_works_until_it_is_taken_away(office: O
         office.credential(made.app_id, secret.secret_text).get_token(EVERYTHING)
 
 
+@pytest.mark.proves("ADM-08")
 def test_a_secret_ends_when_it_was_said_to(office: Office) -> None:
     made = office.made("/applications", {"displayName": "Robot"})
     at = f"/applications/{made['id']}/addPassword"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.graph.sdk import ODataError, Office, running_office
+from tests.graph.sdk import EVERYTHING, ODataError, Office, running_office
 
 pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("surroundings")]
 
@@ -31,23 +31,26 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("office") / "data"
     with running_office(folder) as first:
         damaged = first.made("/groups", GROUP)["id"]
+        bound = first.client_with("User.Read.All", "Application.ReadWrite.All")
+    command("app", "update", bound[0], "--network", "203.0.113.0/24", "--data", str(folder))
     set_in(folder, f"admin_requests={MOST}", "strict_external_tenant=true")
     with closing(sqlite3.connect(folder / "dev.db")) as database, database:
         database.execute("UPDATE directory_group SET body = ? WHERE id = ?", ("{sesame", damaged))
     with running_office(folder) as office:
-        office.told["damaged"] = damaged
+        office.told |= {"damaged": damaged, "bound": bound}
         yield office
 
 
 def set_in(folder: Any, *settings: str) -> None:
     """Change settings of the tenant as an operator does, while no server runs."""
     options = [part for setting in settings for part in ("--set", setting)]
-    subprocess.run(
-        [sys.executable, "-m", "genkan", "tenant", "update", "--data", str(folder), *options],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    command("tenant", "update", "--data", str(folder), *options)
+
+
+def command(*words: str) -> None:
+    """Run `genkan`."""
+    arguments = [sys.executable, "-m", "genkan", *words]
+    subprocess.run(arguments, check=True, capture_output=True, timeout=60)
 
 
 def exhausted(office: Office) -> Any:
@@ -131,3 +134,32 @@ def test_a_strict_tenant_takes_no_strength_and_no_context(office: Office, change
     }
     answer = office.call("POST", "/identity/conditionalAccess/policies", document)
     assert answer.json()["error"]["message"].startswith("9021: ")
+
+
+@pytest.mark.proves("ADM-08")
+def test_a_secret_that_is_bound_to_networks_is_worth_nothing_elsewhere(office: Office) -> None:
+    client, secret = office.told["bound"]
+    form = {"client_id": client, "client_secret": secret, "scope": EVERYTHING}
+
+    def moved(address: str | None) -> None:
+        assert office.http.post(f"{office.base}/dev/place", json={"address": address}).status_code == 200
+
+    def asked(**more: str) -> tuple[int, list[int]]:
+        answer = office.token_call(grant_type="client_credentials", **form | more)
+        return answer.status_code, answer.json().get("error_codes", [])
+
+    try:
+        moved("203.0.113.7")
+        token = office.token(client, secret)
+        assert office.call("GET", "/users", token=token).status_code == 200
+        for elsewhere in ("203.0.114.7", "2001:db8::7", None):
+            moved(elsewhere)
+            assert asked() == (403, [53003])
+            assert asked(client_secret="wrong") == (401, [7000215]), "who has not proven it learns nothing"
+            answer = office.call("GET", "/users", token=token)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (
+                403,
+                "Authorization_RequestDenied",
+            )
+    finally:
+        moved(None)

@@ -74,6 +74,12 @@ def _shape(command: Any) -> Any:
                 multiple=True,
                 help="A calling code that they do not go to. none empties either list.",
             ),
+            click.option(
+                "--network",
+                "networks",
+                multiple=True,
+                help="A network from which it may administer, as 203.0.113.0/24. none: from anywhere.",
+            ),
             click.option("--notes", default=None, help="Whatever is worth noting."),
         )
     ):
@@ -136,6 +142,7 @@ def show(app: str, data: Path, tenant: str | None, as_json: bool) -> None:
             "May ask for": client.scopes,
             "Texts also go to": client.regions_opened,
             "Texts do not go to": client.regions_closed,
+            "Administers from": client.networks,
             "Permissions": client.app_roles,
             "Secrets": [_credential(s.name, s.expires_at, s.id, s.hint) for s in client.secrets],
             "Certificates": [_credential(c.name, c.expires_at, c.id) for c in client.certificates],
@@ -357,6 +364,7 @@ def _change(
     asks: tuple[str, ...],
     opened: tuple[str, ...],
     closed: tuple[str, ...],
+    networks: tuple[str, ...],
     notes: str | None,
 ) -> ApplicationChange:
     from msgspec import UNSET
@@ -374,6 +382,7 @@ def _change(
         wants=_wants(directory, asks) if asks else UNSET,
         regions_opened=_regions(opened),
         regions_closed=_regions(closed),
+        networks=() if networks == ("none",) else networks or UNSET,
         notes=UNSET if notes is None else notes,
     )
 

@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from hashlib import sha256
+from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
 import msgspec
@@ -33,6 +34,7 @@ Flaw = Literal[
     "wrong_secret",
     "expired_secret",
     "bad_assertion",
+    "elsewhere",
     "too_many",
 ]
 
@@ -45,6 +47,8 @@ class Proof(Struct, frozen=True, kw_only=True):
     assertion: str = ""
     audiences: frozenset[str] = frozenset()
     """Who an assertion may be for: the names of this token endpoint."""
+    address: str = ""
+    """The client's address."""
     network: str = ""
     """Whence it came (`rate.network`)."""
     correlation_id: str = ""
@@ -114,7 +118,26 @@ def _noted(proof: Proof, reason: str, *effects: Effect) -> Change:
     return Change(effects=(*effects, record))
 
 
+def may_act_from(client: Client, address: str) -> bool:
+    """Say whether a client may ask for administration tokens, and use them, from an address (ADM-08)."""
+    if not client.networks:
+        return True
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return any(found in ip_network(network) for network in client.networks)
+
+
 def _flaw(proof: Proof, client: Client | None, now: datetime) -> Flaw | None:
+    """Say what is wrong with a proof. Where it came from is looked at last: only who has proven it learns of that."""
+    flaw = _unproven(proof, client, now)
+    if flaw is None and client is not None and not may_act_from(client, proof.address):
+        return "elsewhere"
+    return flaw
+
+
+def _unproven(proof: Proof, client: Client | None, now: datetime) -> Flaw | None:
     if client is None:
         return "unknown_client"
     if client.kind == "public":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 from hashlib import sha256
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
@@ -157,6 +158,8 @@ class ApplicationChange(Struct, frozen=True, kw_only=True):
     """Calling codes that its text messages go to although they are closed by default."""
     regions_closed: tuple[str, ...] | UnsetType = UNSET
     """Calling codes that they do not go to."""
+    networks: tuple[str, ...] | UnsetType = UNSET
+    """Whence it may act for itself; by the operator alone, for whoever could change it here could lift it."""
     id_token_claims: tuple[OptionalClaim, ...] | UnsetType = UNSET
     """What its ID tokens say beside the usual (`optionalClaims.idToken`)."""
     access_token_claims: tuple[OptionalClaim, ...] | UnsetType = UNSET
@@ -472,6 +475,10 @@ def _changed(found: Application, change: ApplicationChange, directory: Directory
     closed = given.get("regions_closed", client.regions_closed)
     if not all(map(identifiers.is_region, (*opened, *closed))) or set(opened) & set(closed):
         return invalid("A region is a calling code, as 44, and is opened or closed, not both.", "smsOptions")
+    if not isinstance(change.networks, UnsetType):
+        if not all(map(_is_network, change.networks)):
+            return invalid("A network is written as 203.0.113.0/24 or 2001:db8::/48.", "networks")
+        given["networks"] = change.networks
     if not isinstance(change.id_token_claims, UnsetType):
         given["optional_claims"] = change.id_token_claims
     if not isinstance(change.certificates, UnsetType):
@@ -559,6 +566,14 @@ def _asks_for(wants: str, directory: Directory) -> tuple[str, ...] | Refusal:
     return tuple(dict.fromkeys(found))
 
 
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_uri(text: str) -> bool:
     if len(text) > 2048 or not text.isprintable() or " " in text:
         return False
@@ -597,6 +612,7 @@ def _seen(app: Application) -> dict[str, Any]:
             "requiredResourceAccess": registration.wants,
             "scopes": client.scopes,
             "optionalClaims.idToken": client.optional_claims,
+            "networks": client.networks,
             "notes": registration.notes,
             "tags": registration.tags,
             "appRoles": [role.value for role in registration.roles],

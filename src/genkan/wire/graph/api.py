@@ -26,6 +26,7 @@ from genkan.model import Client, Extension
 from genkan.risk import rate
 from genkan.risk.rate import Limit
 from genkan.service.admin.door import Act, Actor, Door, Refusal
+from genkan.service.clients import may_act_from
 from genkan.service.ports import AdminStore
 from genkan.telemetry import log
 from genkan.tokens import base64url, jwt, metadata
@@ -346,6 +347,8 @@ class Api:
             raise _no_token("The application of this token is not there any more.")
         if claims.get("epoch") != client.epoch:
             raise _revoked(now)
+        if not may_act_from(client, request.address):
+            raise Fault(403, "Authorization_RequestDenied", "This application may not act from this address.")
         return tenancy, client, claims
 
     def _within_limit(self, client: Client, tenancy: Tenancy, now: datetime) -> None:

@@ -59,6 +59,7 @@ FLAWS: Mapping[clients.Flaw, Error] = {
         "was used before.",
         status=401,
     ),
+    "elsewhere": Error("unauthorized_client", 53003, "This app may not act from this address.", status=403),
     "too_many": Error(
         "temporarily_unavailable", 90055, "Too many wrong proofs of this app; wait and try again.", status=429
     ),
@@ -109,6 +110,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
                     *(f"{self.base_url}/{name}{TOKEN}" for name in names),
                 )
             ),
+            address=request.address,
             network=rate.network(request.address),
             correlation_id=request.correlation_id,
         )
