@@ -126,7 +126,13 @@ def _used(flow: Flow, challenge: Challenge) -> Record:
     """What became of the message, beside what the provider says of it; it bears the id of its challenge."""
     code = identifiers.calling_code(challenge.target) if challenge.target else ""
     detail = {"message": challenge.id, "channel": Channel.SMS.value, "calling_code": code}
-    return Record(action="message:used", correlation_id=flow.correlation_id, detail=detail)
+    return Record(
+        action="message:used",
+        subject=flow.subject,
+        client=flow.client,
+        correlation_id=flow.correlation_id,
+        detail=detail,
+    )
 
 
 def _alarm(action: str, flow: Flow, **detail: str | int) -> Record:
