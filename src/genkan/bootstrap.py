@@ -198,15 +198,14 @@ class TenantRuntime:
             directory=store.directory,
             ring=self.ring,
             pairwise_key=keys.of(KeyPurpose.PAIRWISE, tenant_id),
+            caller=around.webhook_client_id,
         )
         self._calls = ExtensionCalls(
             around.pinned,
             directory=store.directory,
-            ring=self.ring,
             clock=clock.now,
-            base_url=base_url,
+            token=issuer.for_extension,
             key=keys.of(KeyPurpose.WEBHOOKS, tenant_id),
-            caller=around.webhook_client_id,
         )
         self.door = Door(store=store, hashing=hashing, on_deliver=self.wake, now=clock.now)
         self.conduct = Conductor(

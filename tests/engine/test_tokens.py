@@ -162,8 +162,12 @@ def callers(*names: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.proves("FLOW-01")
-def test_one_function_signs_for_people_and_one_for_clients() -> None:
-    assert callers("jwt.sign", "sign") == {("service/issue.py", "mint"), ("service/issue.py", "for_client")}
+def test_one_function_signs_for_people_one_for_clients_and_one_for_what_extensions_are_asked() -> None:
+    assert callers("jwt.sign", "sign") == {
+        ("service/issue.py", "mint"),
+        ("service/issue.py", "for_client"),
+        ("service/issue.py", "for_extension"),
+    }
     assert callers("claims.access_token", "access_token") == {("service/issue.py", "mint")}
     signs = [path for path in SOURCE.rglob("*.py") if "tokens.jwt import" in path.read_text(encoding="utf-8")]
     assert signs == [], "nobody takes the signer in by another name"
@@ -191,7 +195,7 @@ def test_whoever_has_proven_both_factors_gets_tokens() -> None:
 DECIDED = """    if decision.outcome != "allow":
         return planned(flow, event, decision, facts)
 """
-AND_THEN = "    grant, refresh = "
+AND_THEN = "    question = extensions.about_tokens("
 """What comes after it: others ask the same."""
 REMOVED = """    if any(e.authenticator is not None and e.authenticator not in active for e in flow.evidence):
         return steps.close(flow, event, facts, Reason.INVALID_HANDLE)

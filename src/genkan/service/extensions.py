@@ -35,15 +35,9 @@ from genkan.service.admin.applications import Application
 from genkan.service.admin.door import domain
 from genkan.service.pinned import Answered, NotCalled, Pinned
 from genkan.telemetry import log
-from genkan.tokens import jwt, metadata
-from genkan.tokens.claims import VERSION
-from genkan.tokens.keys import KeyRing
 
 RECEIVE: Final = "CustomAuthenticationExtension.Receive.Payload"
 """The permission without which an application's API is not called."""
-EVENTS_SERVICE: Final = "99045fe1-7639-4a75-9d4a-577b6ca3810f"
-"""Who calls, in the token: what Entra's libraries for receivers look for."""
-TOKEN_LIFETIME: Final = timedelta(minutes=5)
 ROTATION: Final = timedelta(hours=24)
 """So long the secret before signs too."""
 AT_ONCE, CODES_AT_ONCE = 128, 16
@@ -131,20 +125,16 @@ class ExtensionCalls:
         pinned: Pinned,
         *,
         directory: Callable[[], Directory],
-        ring: Callable[[], KeyRing],
         clock: Callable[[], datetime],
-        base_url: str,
+        token: Callable[[str, datetime], str],
         key: bytes,
-        caller: str = EVENTS_SERVICE,
     ) -> None:
-        """`key` is the tenant's for webhooks; `caller` is who the token says that asks."""
+        """`token` makes what tells an application who asks; `key` is the tenant's for webhooks."""
         self._pinned = pinned
         self._directory = directory
-        self._ring = ring
         self._clock = clock
-        self._base_url = base_url
+        self._token = token
         self._key = key
-        self._caller = caller
         self._under_way: dict[str, int] = {}
 
     async def ask(self, question: Question, signals: Signals) -> Heard:
@@ -259,7 +249,7 @@ class ExtensionCalls:
         return {
             "Content-Type": "application/json",
             "Accept": "application/json",
-            "Authorization": f"Bearer {self._token(extension, now)}",
+            "Authorization": f"Bearer {self._token(extension.app, now)}",
             "webhook-id": id,
             "webhook-timestamp": moment,
             "webhook-signature": " ".join(f"v1,{base64.b64encode(one).decode()}" for one in signatures),
@@ -267,27 +257,6 @@ class ExtensionCalls:
 
     def _secret(self, extension: str, generation: int) -> bytes:
         return hmac.digest(self._key, f"{extension}/{generation}".encode(), "sha256")
-
-    def _token(self, extension: Extension, now: datetime) -> str:
-        """Says to the receiver who asks, and to nobody else anything: its audience is the receiver's application."""
-        tenant = self._directory().tenant
-        at = int(now.timestamp())
-        claims = {
-            "iss": metadata.issuer(self._base_url, tenant.id),
-            "aud": extension.app,
-            "iat": at,
-            "nbf": at,
-            "exp": at + int(TOKEN_LIFETIME.total_seconds()),
-            "jti": str(uuid4()),
-            "sub": self._caller,
-            "oid": self._caller,
-            "tid": tenant.id,
-            "azp": self._caller,
-            "appid": self._caller,
-            "idtyp": "app",
-            "ver": VERSION,
-        }
-        return jwt.sign(claims, self._ring().signing("RS256", now), "at+jwt")
 
     # What is said. ---------------------------------------------------------------------------------------------------
 

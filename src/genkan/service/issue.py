@@ -1,6 +1,6 @@
 """
-Mint tokens: the one place that signs, and only for a `Ready` that a step has just decided (FLOW-01), or for a client
-that has just proven itself.
+Mint tokens: the one place that signs, and only for a `Ready` that a step has just decided (FLOW-01), for a client
+that has just proven itself, or to say to an extension who asks.
 
 The grant behind them is committed by then. What could still fail, fails before the commit: the keys are loaded and
 the claims are values; so an answer 5xx has changed nothing (V1-020).
@@ -9,7 +9,8 @@ the claims are values; so an answer 5xx has changed nothing (V1-020).
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import uuid4
 
 from msgspec import Struct
@@ -18,6 +19,10 @@ from genkan.engine.messages import Directory, Ready
 from genkan.service.clients import Proven
 from genkan.tokens import claims, jwt, metadata
 from genkan.tokens.keys import KeyRing
+
+EVENTS_SERVICE: Final = "99045fe1-7639-4a75-9d4a-577b6ca3810f"
+"""Who asks extensions: what Entra's libraries for receivers look for."""
+EXTENSION_TOKEN_LIFETIME: Final = timedelta(minutes=5)
 
 
 class Tokens(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,10 +65,13 @@ class Issuer:
         directory: Callable[[], Directory],
         ring: Callable[[], KeyRing],
         pairwise_key: bytes,
+        caller: str = EVENTS_SERVICE,
     ) -> None:
+        """`caller` is who asks extensions, as their tokens say."""
         self._directory = directory
         self._ring = ring
         self._pairwise_key = pairwise_key
+        self._caller = caller
         self._base_url = base_url
 
     def mint(self, ready: Ready, now: datetime) -> Tokens:
@@ -118,3 +126,23 @@ class Issuer:
             ext_expires_in=lifetime,
             access_token=jwt.sign(claims_, self._ring().signing("RS256", now), "at+jwt"),
         )
+
+    def for_extension(self, app_id: str, now: datetime) -> str:
+        """What tells a receiver who asks, and nobody else anything: its audience is the receiver's application."""
+        tenant, at = self._directory().tenant, int(now.timestamp())
+        claims_ = {
+            "iss": metadata.issuer(self._base_url, tenant.id),
+            "aud": app_id,
+            "iat": at,
+            "nbf": at,
+            "exp": at + int(EXTENSION_TOKEN_LIFETIME.total_seconds()),
+            "jti": str(uuid4()),
+            "sub": self._caller,
+            "oid": self._caller,
+            "tid": tenant.id,
+            "azp": self._caller,
+            "appid": self._caller,
+            "idtyp": "app",
+            "ver": claims.VERSION,
+        }
+        return jwt.sign(claims_, self._ring().signing("RS256", now), "at+jwt")
