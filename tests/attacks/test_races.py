@@ -458,7 +458,8 @@ def test_passwords_sprayed_over_flows_and_apps_stay_within_the_limit_of_the_acco
         client = (outside.password_app, outside.otp_app)[number % 2]
         token, _ = challenged(outside, Person(who.address, client, PASSWORD))
         forms += [
-            {**_form(who, token, "password"), "client_id": client, "password": f"wrong {n}"} for n in range(5)
+            {**_form(who, token, "password"), "client_id": client, "password": f"wrong {n} of {flows}"}
+            for n in range(5)  # Other ones than another test's: a password that many tried is judged no more.
         ]
 
     replies = at_once(server, TOKEN, forms)

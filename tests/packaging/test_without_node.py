@@ -30,7 +30,13 @@ def test_make_page_says_how_to_get_the_sdk_where_there_is_no_node(clone: Path, t
     found = path_with(tmp_path / "bin", "sh", "dirname", "make")
 
     said = subprocess.run(
-        ["make", "page"], cwd=clone, env=found, capture_output=True, text=True, timeout=30, check=False
+        ["make", "--no-print-directory", "page"],
+        cwd=clone,
+        env=found,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
     assert (said.returncode, said.stdout) == (0, "")

@@ -22,7 +22,6 @@ from typing import Any, Final, TypeVar, cast
 
 import psycopg
 from psycopg import RawCursor
-from psycopg import sql as names
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 from psycopg.types.numeric import Int8Dumper
@@ -111,10 +110,9 @@ class Session:
 
     def begin(self, characteristics: str, *further: str) -> None:
         """Begin a transaction in the tenant's schema, by one message to the server."""
-        path = names.SQL("SET LOCAL search_path = {}").format(names.Identifier(self._schema))
         parts = (
             f"BEGIN {characteristics}",
-            path.as_string(self._connection),
+            f"SET LOCAL search_path = {self._schema}",  # It is letters and digits: see `schema_of`.
             _limit("idle_in_transaction_session_timeout", IDLE),
             *further,
         )
@@ -500,8 +498,11 @@ class QueuedBatches(Batches):
 
 
 def schema_of(tenant_id: str) -> str:
-    """Return the name of a tenant's schema."""
-    return PREFIX + tenant_id.replace("-", "").lower()
+    """Return the name of a tenant's schema. Raises: `ValueError` for what is no id of a tenant."""
+    name = PREFIX + tenant_id.replace("-", "").lower()
+    if not name.isascii() or not name.isidentifier():
+        raise ValueError(f"{tenant_id} is no id of a tenant")
+    return name
 
 
 def _alone(tenant_id: str) -> tuple[str, ...]:

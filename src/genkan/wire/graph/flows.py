@@ -196,7 +196,7 @@ async def _add_property(call: Call) -> Response:
     )
     if given.get("isMultiValued"):
         raise bad("A property with several values is not supported.", "isMultiValued")
-    if [target.lower() for target in texts(given.get("targetObjects"), "targetObjects")] != ["user"]:
+    if [kind.lower() for kind in texts(given.get("targetObjects"), "targetObjects")] != ["user"]:
         raise bad("targetObjects is User, and nothing else.", "targetObjects")
     name = text(given.get("name"), "name")
     if " " in name:
