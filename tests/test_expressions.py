@@ -49,6 +49,6 @@ def test_no_text_takes_one_of_them_long(name: str) -> None:
 
     for word in map("".join, product(SAID, repeat=2)):
         for text in (word * (length // 2), word * (length // 2) + "\n"):
-            began = time.perf_counter()
+            began = time.thread_time()
             EXPRESSIONS[name](text.encode() if name.endswith(" bytes") else text)
-            assert time.perf_counter() - began < 1, word
+            assert time.thread_time() - began < 1, word
