@@ -78,7 +78,13 @@ async def prepare(
     store = lies.open(demo.TENANT_ID, lambda: datetime.now(UTC), demo.TENANT)
     directory = demo.directory("not used by this benchmark")
     clients = {id: replace(c, signing_algorithm=algorithm) for id, c in directory.clients.items()}
-    tenant = replace(directory.tenant, sms_per_calling_code=0, sms_per_prefix=0)
+    tenant = replace(
+        directory.tenant,
+        sms_per_calling_code=0,
+        sms_per_calling_code_daily=0,
+        sms_daily_budget=0,
+        sms_per_prefix=0,
+    )
     await store.replace_directory(
         Directory(
             tenant=tenant,
