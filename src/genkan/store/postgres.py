@@ -415,10 +415,6 @@ class PostgresStore(PostgresReader, Store):
 
         return super()._load(foreseen, needs)
 
-    def _publish(self) -> None:
-        if self._known.directory.revision >= self._committed.directory.revision:
-            self._committed = self._known
-
 
 class QueuedBatches(Batches):
     """The writer of one tenant in this process: a thread that does one batch after the other."""

@@ -194,9 +194,12 @@ class Reader(ABC):
     def _see(self, execute: sql.Execute) -> documents.Configuration:
         """Return what is configured, and keep it unless something newer was seen meanwhile."""
         seen = documents.read(execute, self._committed, self._tenant)
+        self._keep(seen)
+        return seen
+
+    def _keep(self, seen: documents.Configuration) -> None:
         if seen.directory.revision > self._committed.directory.revision:
             self._committed = seen
-        return seen
 
     def _keys(self, execute: sql.Execute) -> tuple[SigningKey, ...]:
         return tuple(self._open_key(*row) for row in execute(sql.SIGNING_KEYS, ()).fetchall())
@@ -376,7 +379,7 @@ class Store(Reader):
         self._known = documents.read(execute, self._known, self._tenant)
 
     def _publish(self) -> None:
-        self._committed = self._known
+        self._keep(self._known)
 
     def _step(self, needs: Needs, decide: Decide[T]) -> T:
         loaded = self._load(self._batches.writer.execute, needs)

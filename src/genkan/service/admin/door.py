@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import asdict
 
 from genkan import identifiers
 from genkan.engine import steps
@@ -210,6 +211,11 @@ def current(kind: str, id: str, found: T | None, expected: str | None = None) ->
     if found is None:
         return missing(kind, id)
     return stale(expected, found) or found
+
+
+def asked(change: Struct) -> dict[str, Any]:
+    """What a change says: its members but for those that are UNSET."""
+    return {name: value for name, value in asdict(change).items() if value is not UNSET}
 
 
 def version(value: object) -> str:

@@ -25,6 +25,7 @@ from genkan.service.admin.door import (
     Door,
     Refusal,
     Target,
+    asked,
     current,
     differences,
     entropy,
@@ -150,22 +151,13 @@ async def remove(door: Door, actor: Actor, id: str, expected: str | None = None)
 
 def _changed(extension: Extension, change: ExtensionChange, directory: Directory) -> Extension | Refusal:
     """Return the extension as it is to be."""
-    given: dict[str, Any] = {
-        name: value
-        for name in change.__struct_fields__
-        if not isinstance(value := getattr(change, name), UnsetType)
-    }
-    made = replace(extension, **given)
+    made = replace(extension, **asked(change))
     if not 0 < len(made.name.strip()) <= LONGEST_NAME or len(made.description) > LONGEST_DESCRIPTION:
         return invalid("An extension has a name, of 256 characters at most.", "displayName")
     if (refused := _refused_address(made, directory)) is not None:
         return refused
-    if not SHORTEST_TIMEOUT <= made.timeout <= LONGEST_TIMEOUT:
-        return invalid(
-            f"timeoutInMilliseconds is {SHORTEST_TIMEOUT} to {LONGEST_TIMEOUT}.", "timeoutInMilliseconds"
-        )
-    if not 0 <= made.retries <= MOST_RETRIES:
-        return invalid(f"maximumRetries is 0 to {MOST_RETRIES}.", "maximumRetries")
+    if (refused := _refused_pace(made.timeout, made.retries)) is not None:
+        return refused
     if made.claims and made.hook != "token_issuance":
         return invalid("Only an extension of token issuance has claims.", "claimsForTokenConfiguration")
     for claim in made.claims:
@@ -176,6 +168,17 @@ def _changed(extension: Extension, change: ExtensionChange, directory: Directory
     if len(made.claims) > MOST_CLAIMS or len(set(made.claims)) < len(made.claims):
         return invalid(f"There are {MOST_CLAIMS} claims at most, each once.", "claimsForTokenConfiguration")
     return made
+
+
+def _refused_pace(timeout: int | None, retries: int | None) -> Refusal | None:
+    """Refuse what is out of bounds; None of a listener is what its extension says."""
+    if timeout is not None and not SHORTEST_TIMEOUT <= timeout <= LONGEST_TIMEOUT:
+        return invalid(
+            f"timeoutInMilliseconds is {SHORTEST_TIMEOUT} to {LONGEST_TIMEOUT}.", "timeoutInMilliseconds"
+        )
+    if retries is not None and not 0 <= retries <= MOST_RETRIES:
+        return invalid(f"maximumRetries is 0 to {MOST_RETRIES}.", "maximumRetries")
+    return None
 
 
 def _refused_address(extension: Extension, directory: Directory) -> Refusal | None:
@@ -294,12 +297,7 @@ def without(directory: Directory, app_id: str) -> tuple[PutDocument, ...]:
 
 def _listening(listener: Listener, change: ListenerChange, directory: Directory) -> Listener | Refusal:
     """Return the listener as it is to be."""
-    given: dict[str, Any] = {
-        name: value
-        for name in change.__struct_fields__
-        if not isinstance(value := getattr(change, name), UnsetType)
-    }
-    made = replace(listener, **given)
+    made = replace(listener, **asked(change))
     if len(made.name) > LONGEST_NAME:
         return invalid("The name is too long.", "displayName")
     if made.priority not in PRIORITIES:
@@ -314,12 +312,8 @@ def _listening(listener: Listener, change: ListenerChange, directory: Directory)
     extension = directory.extensions.get(made.extension)
     if extension is None or extension.hook != made.hook:
         return invalid("The handler names no extension for this event.", "handler")
-    if made.timeout is not None and not SHORTEST_TIMEOUT <= made.timeout <= LONGEST_TIMEOUT:
-        return invalid(
-            f"timeoutInMilliseconds is {SHORTEST_TIMEOUT} to {LONGEST_TIMEOUT}.", "timeoutInMilliseconds"
-        )
-    if made.retries is not None and not 0 <= made.retries <= MOST_RETRIES:
-        return invalid(f"maximumRetries is 0 to {MOST_RETRIES}.", "maximumRetries")
+    if (refused := _refused_pace(made.timeout, made.retries)) is not None:
+        return refused
     if made.channel is Channel.SMS and made.hook != "otp_send":
         return invalid("Only codes leave by text message.", "genkanChannel")
     return made

@@ -7,7 +7,7 @@ Source: admin-graph-api 5.2.
 from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from genkan.engine.messages import Join, Leave, PutGroup, RemoveGroup
 from genkan.model import Group
@@ -19,6 +19,7 @@ from genkan.service.admin.door import (
     Door,
     Refusal,
     Target,
+    asked,
     current,
     differences,
     entropy,
@@ -130,8 +131,7 @@ async def leave(door: Door, actor: Actor, group: str, member: str) -> Group | Re
 
 
 def _changed(group: Group, change: GroupChange) -> Group | Refusal:
-    given = {name: value for name, value in asdict(change).items() if not isinstance(value, UnsetType)}
-    changed = replace(group, **given)
+    changed = replace(group, **asked(change))
     if not 0 < len(changed.name.strip()) <= LONGEST_NAME:
         return invalid(f"A group has a displayName of 1 to {LONGEST_NAME} characters.", "displayName")
     if len(changed.description) > LONGEST_DESCRIPTION:

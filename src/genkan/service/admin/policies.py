@@ -37,6 +37,7 @@ from genkan.service.admin.door import (
     Door,
     Refusal,
     Target,
+    asked,
     current,
     differences,
     entropy,
@@ -372,8 +373,7 @@ async def put_context(
         before = view.directory.contexts.get(id)
         if before is not None and is_new:
             return Refusal(why="taken", text=f"There is an authentication context {id}.", target="id")
-        given = {n: v for n in change.__struct_fields__ if not isinstance(v := getattr(change, n), UnsetType)}
-        after = replace(before or AuthenticationContext(id=id), **given)
+        after = replace(before or AuthenticationContext(id=id), **asked(change))
         if not 0 < len(after.display_name.strip()) <= LONGEST_NAME:
             return invalid(f"displayName has 1 to {LONGEST_NAME} characters.", "displayName")
         if len(after.description) > LONGEST_DESCRIPTION:
@@ -471,8 +471,7 @@ async def remove_strength(door: Door, actor: Actor, id: str) -> Strength | Refus
 
 
 def _strength(before: Strength, change: StrengthChange, view: View) -> Strength | Refusal:
-    given = {n: v for n in change.__struct_fields__ if not isinstance(v := getattr(change, n), UnsetType)}
-    after = replace(before, **given)
+    after = replace(before, **asked(change))
     if not 0 < len(after.display_name.strip()) <= 30:
         return invalid("displayName has 1 to 30 characters.", "displayName")
     others = (*BUILT_IN_STRENGTHS.values(), *view.directory.strengths.values())
@@ -554,12 +553,7 @@ async def change_methods(
         effects, noted, settled = [], [], dict(view.directory.methods)
         for kind, change in changes.items():
             before = view.directory.methods.get(kind, MethodSettings(enabled=False))
-            given = (
-                {n: v for n in change.__struct_fields__ if not isinstance(v := getattr(change, n), UnsetType)}
-                if change is not None
-                else {}
-            )
-            after = METHOD_DEFAULTS[kind] if change is None else replace(before, **given)
+            after = METHOD_DEFAULTS[kind] if change is None else replace(before, **asked(change))
             named = {*after.include_groups, *after.exclude_groups} - {
                 *before.include_groups,
                 *before.exclude_groups,
