@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from genkan.engine.transaction import Conflict, StoreUnavailable
-from genkan.store.sql import Row, Rows, Stale, Write
+from genkan.store.sql import Row, Rows, Stale, Statement, Write
 
 T = TypeVar("T")
 
@@ -35,8 +35,6 @@ class Connection(Protocol):
         ...
 
     def execute(self, text: str, row: Sequence[Any] = (), /) -> Rows: ...
-
-    def executemany(self, text: str, rows: Sequence[Row], /) -> object: ...
 
     def commit(self) -> None: ...
 
@@ -100,7 +98,7 @@ class Batches(ABC):
         self._closed = False
         self._alone = False
         """Each piece of work runs in a savepoint of its own."""
-        self._appended: dict[str, list[Row]] = {}
+        self._appended: dict[Statement, list[Row]] = {}
 
     # What work may do. -----------------------------------------------------------------------------------------------
 
@@ -122,12 +120,12 @@ class Batches(ABC):
             if execute(statement.text, row).rowcount != 1 and statement.guarded:
                 raise Stale(statement.text)
 
-    def append(self, text: str, row: Row) -> None:
+    def append(self, statement: Statement, row: Row) -> None:
         """Insert a row that nobody reads in this transaction: all of a kind are inserted together at its end."""
         if self._alone:
-            self.writer.execute(text, row)
+            self.writer.execute(statement.text, row)
         else:
-            self._appended.setdefault(text, []).append(row)
+            self._appended.setdefault(statement, []).append(row)
 
     # Submitting. -----------------------------------------------------------------------------------------------------
 
@@ -195,7 +193,7 @@ class Batches(ABC):
 
     def _do_together(self, writer: Connection, batch: Sequence[Waiting]) -> list[Answer]:
         answers: list[Answer] = []
-        for future, work, arguments in batch:
+        for future, work, arguments in self._arranged(batch):
             before = writer.total_changes
             try:
                 answers.append(Answer(future, work(*arguments)))
@@ -206,13 +204,20 @@ class Batches(ABC):
                     raise _DoAgain from error
                 answers.append(Answer(future, None, error))
         try:
-            for text, rows in self._appended.items():
-                writer.executemany(text, rows)
+            self._flush()
         except Exception as error:
             if self._is_of_the_database(error):
                 raise
             raise _DoAgain from error
         return answers
+
+    def _arranged(self, batch: Sequence[Waiting]) -> Iterable[Waiting]:
+        """Return the work in the order in which it is done: whoever waits at the same time waits for no other."""
+        return batch
+
+    @abstractmethod
+    def _flush(self) -> None:
+        """Write what was kept back until all the work was done."""
 
     def _do_alone(self, writer: Connection, waiting: Waiting) -> Answer:
         future, work, arguments = waiting

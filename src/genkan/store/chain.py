@@ -76,9 +76,13 @@ class Chain:
         self._execute = execute
         self._head: tuple[int, bytes] | None = None
 
-    def began(self) -> None:
-        """A transaction has begun, or something was undone in it: what the last row is must be read again."""
-        self._head = None
+    def began(self, head: tuple[int, bytes | None] | None = None) -> None:
+        """
+        A transaction has begun, or something was undone in it: what the last row is must be read again.
+
+        `head`: its number and link, where they have been.
+        """
+        self._head = None if head is None else (head[0], head[1] or b"")
 
     def linked(self, row: Row) -> Row:
         """Return an audit row with its number and its link; the next one is linked to it."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -21,15 +21,17 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
+from msgspec.structs import replace
 from psycopg import RawCursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool
 
-from genkan.engine.transaction import Loaded, Needs, StoreUnavailable
+from genkan.engine.transaction import Decide, Loaded, Needs, StoreUnavailable
 from genkan.store import documents, sql
 from genkan.store.batch import BATCH, Answer, Batches, Connection, Faults, Waiting
+from genkan.store.foresight import Foresight
 from genkan.store.migrations import expect_schema, migrate
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, Sealer
 from genkan.store.tenant import Reader, Store, check_owner, claim
@@ -67,15 +69,57 @@ SELECT f.version, f.body, g.revision, g.revoked_at, g.body, s.body, p.body,
                 UNION
                SELECT m.group_id FROM membership m JOIN containing c ON m.member_id = c.id
            ) SELECT id FROM containing) END
-  FROM (SELECT) AS one
-  LEFT JOIN flow f ON f.id = CAST(? AS bytea)
-  LEFT JOIN refresh_grant g ON g.id = CAST(? AS text)
-  LEFT JOIN subject s ON s.id = coalesce(CAST(? AS text), f.subject, g.subject, (
+  FROM unnest(CAST(? AS bytea[]), CAST(? AS text[]), CAST(? AS text[]), CAST(? AS text[])) WITH ORDINALITY
+       AS n (flow, granted, subject, identifier, place)
+  LEFT JOIN flow f ON f.id = n.flow
+  LEFT JOIN refresh_grant g ON g.id = n.granted
+  LEFT JOIN subject s ON s.id = coalesce(n.subject, f.subject, g.subject, (
       SELECT i.subject FROM identifier i
-       WHERE i.key = coalesce(CAST(? AS text), CAST(f.body AS json) #>> '{identifier,key}')))
+       WHERE i.key = coalesce(n.identifier, CAST(f.body AS json) #>> '{identifier,key}')))
   LEFT JOIN footprint p ON p.subject = s.id
+ ORDER BY n.place
 """
-"""What a step is decided on but for its counters: flow, grant, person, their methods and groups."""
+"""What steps are decided on but for their counters: flow, grant, person, their methods and groups."""
+
+BUCKETS: Final = "SELECT name, history FROM bucket WHERE name = ANY(CAST(? AS text[]))"
+
+BEGUN: Final = """
+SELECT clock_timestamp(), m.value, a.seq, a.link FROM meta m
+  LEFT JOIN (SELECT seq, link FROM audit ORDER BY seq DESC LIMIT 1) a ON TRUE WHERE m.name = 'revision'
+"""
+"""What every transaction begins with: the time, the revision of what is configured, the head of the audit log."""
+
+
+def _many(statement: sql.Statement, types: str) -> str:
+    """Return the statement that inserts as many rows as there are in an array for each of its values."""
+    head, _, rest = statement.text.partition(" VALUES (")
+    values, _, tail = rest.partition(")")
+    kinds = types.split()
+    arrays = ", ".join(f"CAST(? AS {kind}[])" for kind in kinds)
+    columns = [f"c{n}" for n in range(len(kinds))]
+    left = iter(columns)
+    chosen = ", ".join(f"n.{next(left)}" if value == "?" else value for value in values.split(", "))
+    return f"{head} SELECT {chosen} FROM unnest({arrays}) AS n ({', '.join(columns)}){tail}"  # noqa: S608
+
+
+MANY: Final = {
+    sql.INSERT_FLOW: _many(sql.INSERT_FLOW, "bytea text bigint text"),
+    sql.UPDATE_FLOW: (
+        "UPDATE flow SET version = flow.version + 1, subject = n.subject, keep_until = n.keep_until, body = n.body"
+        " FROM unnest(CAST(? AS text[]), CAST(? AS bigint[]), CAST(? AS text[]), CAST(? AS bytea[]),"
+        " CAST(? AS bigint[])) AS n (subject, keep_until, body, id, version)"
+        " WHERE flow.id = n.id AND flow.version = n.version"
+    ),
+    sql.REPLACE_BUCKET: _many(sql.REPLACE_BUCKET, "text text bigint"),
+    sql.REPLACE_FOOTPRINT: _many(sql.REPLACE_FOOTPRINT, "text text"),
+    sql.INSERT_OUTBOX: _many(sql.INSERT_OUTBOX, "bigint bigint text text bytea"),
+    sql.INSERT_AUDIT: _many(sql.INSERT_AUDIT, "bigint bigint text text text text text text text bytea"),
+    sql.REPLACE_SIGN_IN: _many(sql.REPLACE_SIGN_IN, "text bigint text text text bigint text bigint text"),
+}
+"""What nearly every step writes, for all steps of a batch at once."""
+
+UPSERTS: Final = frozenset({sql.REPLACE_BUCKET, sql.REPLACE_FOOTPRINT, sql.REPLACE_SIGN_IN})
+"""One statement changes a row once; which row is said by the first value."""
 
 
 class Seen:
@@ -108,32 +152,41 @@ class Session:
         """Nothing can be said to the server by it any more."""
         return self._connection.broken or self._connection.closed
 
-    def begin(self, characteristics: str, *further: str) -> None:
-        """Begin a transaction in the tenant's schema, by one message to the server."""
+    def begin(self, characteristics: str, *further: str) -> sql.Row | None:
+        """
+        Begin a transaction in the tenant's schema, by one message to the server.
+
+        Return the first row of the last of `further`.
+        """
         parts = (
             f"BEGIN {characteristics}",
             f"SET LOCAL search_path = {self._schema}",  # It is letters and digits: see `schema_of`.
             _limit("idle_in_transaction_session_timeout", IDLE),
             *further,
         )
-        self._connection.execute("; ".join(parts).encode(), prepare=False)
+        cursor = self._connection.execute("; ".join(parts).encode(), prepare=False)
+        while cursor.nextset():
+            pass
+        return cursor.fetchone() if cursor.description else None
 
     def execute(self, text: str, row: Sequence[Any] = (), /) -> sql.Rows:
         cursor = self._connection.execute(_numbered(text), row or None)
         self._count(cursor)
         return cursor
 
-    def executemany(self, text: str, rows: Sequence[sql.Row], /) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.executemany(_numbered(text), rows)
-            self._count(cursor)
-
     def write(self, writes: Sequence[sql.Write]) -> None:
-        """Execute all of these without waiting in between. Raises: `Stale`, as `Batches.write`."""
+        """
+        Execute all of these without waiting in between, those that many steps have in common together and last.
+
+        Raises: `Stale`, as `Batches.write`.
+        """
         with self._connection.pipeline():
-            cursors = [self._connection.execute(_numbered(write[0].text), write[1]) for write in writes]
-        for (statement, _), cursor in zip(writes, cursors, strict=True):
-            if cursor.rowcount != 1 and statement.guarded:
+            done = [
+                (statement, size, self._connection.execute(_numbered(text), row))
+                for statement, size, text, row in _together(writes)
+            ]
+        for statement, size, cursor in done:
+            if cursor.rowcount != size and statement.guarded:
                 raise sql.Stale(statement.text)
             self._count(cursor)
 
@@ -367,7 +420,10 @@ class PostgresStore(PostgresReader, Store):
         """Use what `open` has prepared."""
         super().__init__(database, tenant_id, sealer, clock, chain_key)
         self._known = self._committed
-        self._batches = QueuedBatches(database, tenant_id, began=self._begin, committed=self._publish)
+        self._foresight = Foresight()
+        self._batches: QueuedBatches = QueuedBatches(
+            database, tenant_id, began=self._begin, committed=self._publish, foresee=self._foresee
+        )
 
     @classmethod
     def open(
@@ -396,43 +452,148 @@ class PostgresStore(PostgresReader, Store):
             await super().close()
             await self._batches.close()
 
+    # Inside a transaction. -------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Begin with what the transaction was told at its beginning, and ask again only after something was undone."""
+        self._foresight.clear()
+        row = self._batches.begun()
+        if row is None:
+            super()._begin()
+            return
+        now, revision, *head = row
+        self._now = max(self._now, self._clock() if self._has_clock else now.astimezone(UTC))
+        self._chain.began(None if head[0] is None else (head[0], head[1]))
+        if revision != self._known.revision:
+            self._known = documents.read(self._batches.writer.execute, self._known, self._tenant)
+
+    def _step(self, needs: Needs, decide: Decide[T]) -> T:
+        loaded = self._load(self._batches.writer.execute, needs)
+        change, answer = decide(loaded)
+        self._write(change, loaded)
+        if self._batches.defers:
+            self._foresight.wrote(change)
+        return answer
+
+    def _foresee(self, steps: Sequence[Needs]) -> None:
+        """Read for all these steps what each will need, by two exchanges with the server."""
+        execute, foresight = self._batches.writer.execute, self._foresight
+        names: dict[str, None] = {}
+        for needs, loaded in zip(steps, self._states(execute, steps), strict=True):
+            if needs.buckets is not None:
+                try:
+                    names.update(dict.fromkeys(needs.buckets(loaded)))
+                except Exception:  # noqa: BLE001, S112 - it fails again when it is that step's turn, and takes no other with it.
+                    continue
+            foresight.foresee(needs, loaded)
+        foresight.limits(_histories(execute, names), names)
+
     def _load(self, execute: sql.Execute, needs: Needs) -> Loaded:
-        """Load by one statement what `sql.load` asks for by many, each of which would be an exchange."""
-        asked = (self._known.has_groups, needs.flow, needs.grant, needs.subject, needs.identifier)
-        row = execute(AT_ONCE, asked).fetchone()
-        flow, grant, person = row[0:2], row[2:5], row[5:7]
-        seen = {
-            sql.FLOW: [flow] if flow[0] is not None else [],
-            sql.GRANT: [grant] if grant[0] is not None else [],
-            sql.SUBJECT: [person] if person[0] is not None else [],
-            sql.HOLDER: [person] if person[0] is not None else [],
-            sql.AUTHENTICATORS: [(body,) for body in row[7] or ()],
-            sql.GROUPS: [(group,) for group in row[8] or ()],
-        }
+        foresight = self._foresight
+        loaded = foresight.take(needs)
+        if loaded is None:
+            self._batches.catch_up()
+            (loaded,) = self._states(execute, (needs,))
+        if needs.buckets is None or not (names := dict.fromkeys(needs.buckets(loaded))):
+            return loaded
+        known = foresight.histories if self._batches.defers else {}
+        if unknown := [name for name in names if name not in known]:
+            found = _histories(execute, unknown)
+            known |= {name: found.get(name, ()) for name in unknown}
+        return replace(loaded, histories={name: known[name] for name in names})
 
-        def foreseen(text: str, row: Sequence[Any]) -> sql.Rows:
-            return Seen(seen[text]) if text in seen else execute(text, row)
+    def _states(self, execute: sql.Execute, steps: Sequence[Needs]) -> Iterator[Loaded]:
+        """Load for each of these what `sql.load` would ask for by many statements; no limits yet."""
+        known = self._known
+        asked = (
+            known.has_groups,
+            [needs.flow for needs in steps],
+            [needs.grant for needs in steps],
+            [needs.subject for needs in steps],
+            [needs.identifier for needs in steps],
+        )
+        for needs, row in zip(steps, execute(AT_ONCE, asked).fetchall(), strict=True):
+            flow, grant, person = row[0:2], row[2:5], row[5:7]
+            seen = {
+                sql.FLOW: [flow] if flow[0] is not None else [],
+                sql.GRANT: [grant] if grant[0] is not None else [],
+                sql.SUBJECT: [person] if person[0] is not None else [],
+                sql.HOLDER: [person] if person[0] is not None else [],
+                sql.AUTHENTICATORS: [(body,) for body in row[7] or ()],
+                sql.GROUPS: [(group,) for group in row[8] or ()],
+            }
+            state = replace(needs, buckets=None)
+            yield sql.load(_foreseen(seen), state, self._now, known.directory, known.has_groups)
 
-        return super()._load(foreseen, needs)
+
+def _foreseen(seen: Mapping[str, list[sql.Row]]) -> sql.Execute:
+    """Answer statements with what was read before."""
+    return lambda text, _: Seen(seen[text])
+
+
+def _histories(execute: sql.Execute, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Return the histories that there are of these limits."""
+    asked = list(names)
+    return (
+        {name: sql.history_of(body) for name, body in execute(BUCKETS, (asked,)).fetchall()} if asked else {}
+    )
 
 
 class QueuedBatches(Batches):
     """The writer of one tenant in this process: a thread that does one batch after the other."""
 
     def __init__(
-        self, database: Database, tenant_id: str, *, began: Callable[[], None], committed: Callable[[], None]
+        self,
+        database: Database,
+        tenant_id: str,
+        *,
+        began: Callable[[], None],
+        committed: Callable[[], None],
+        foresee: Callable[[Sequence[Needs]], None],
     ) -> None:
-        """Begin to take work."""
+        """Begin to take work. `foresee` is told what the steps of a batch need before the first of them runs."""
         super().__init__(lambda: database.session(tenant_id), FAULTS, began=began, committed=committed)
         self._alone_here = _alone(tenant_id)
+        self._foresee = foresee
+        self._told: sql.Row | None = None
+        self._kept_back: list[sql.Write] = []
+        self.defers = False
+        """Steps run, and what they write is kept back until somebody must see it."""
         self._queue: SimpleQueue[tuple[asyncio.AbstractEventLoop, Waiting] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store-batch", daemon=True)
         self._thread.start()
 
+    def begun(self) -> sql.Row | None:
+        """Return the row of `BEGUN` that the transaction began with, once."""
+        told, self._told = self._told, None
+        return told
+
     def write(self, writes: Sequence[sql.Write]) -> None:
-        """Execute the statements of one change by one exchange with the server."""
+        """Execute the statements of one change by one exchange with the server, or keep them back."""
+        self._kept_back += writes
+        if not self.defers:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Execute what was kept back. Raises: `Stale`."""
+        writes, self._kept_back = self._kept_back, []
         if writes:
             cast("Session", self.writer).write(writes)
+
+    def _arranged(self, batch: Sequence[Waiting]) -> Iterator[Waiting]:
+        """Other work first, then the steps, with what they need read for all of them before."""
+        steps = [
+            waiting for waiting in batch if waiting.arguments and isinstance(waiting.arguments[0], Needs)
+        ]
+        yield from (waiting for waiting in batch if waiting not in steps)
+        if steps:
+            self._foresee([waiting.arguments[0] for waiting in steps])
+            self.defers = True
+            yield from steps
+
+    def _flush(self) -> None:
+        self._kept_back += [(statement, row) for statement, rows in self._appended.items() for row in rows]
+        self.catch_up()
 
     def _enqueue(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
@@ -441,7 +602,9 @@ class QueuedBatches(Batches):
         return future
 
     def _open_transaction(self, writer: Connection) -> None:
-        cast("Session", writer).begin("", *self._alone_here)
+        self._kept_back.clear()
+        self.defers = False
+        self._told = cast("Session", writer).begin("", *self._alone_here, BEGUN)
 
     def _begin(self) -> Connection:
         """Begin; where the connection was broken already, nothing was done by it, and another one will do."""
@@ -519,6 +682,28 @@ def _limit(setting: str, span: timedelta) -> str:
 def _configure(connection: psycopg.Connection[Any]) -> None:
     # Every number is a BIGINT, so that a statement is prepared once and not for each size of number.
     connection.adapters.register_dumper(int, Int8Dumper)
+
+
+def _together(writes: Sequence[sql.Write]) -> Iterator[tuple[sql.Statement, int, str, sql.Row]]:
+    """Yield what to execute for these, each with the rows it must change if it is guarded."""
+    many: dict[sql.Statement, list[sql.Row]] = {}
+    for statement, row in writes:
+        if statement in MANY:
+            many.setdefault(statement, []).append(row)
+        else:
+            yield statement, 1, statement.text, row
+    for statement, rows in many.items():
+        for some in _apart(rows) if statement in UPSERTS else (rows,):
+            yield statement, len(some), MANY[statement], tuple(map(list, zip(*some, strict=True)))
+
+
+def _apart(rows: Sequence[sql.Row]) -> Iterator[list[sql.Row]]:
+    """Yield the rows in their order, no two for one key at once."""
+    while rows:
+        some: dict[Any, sql.Row] = {}
+        later = [row for row in rows if some.setdefault(row[0], row) is not row]
+        yield list(some.values())
+        rows = later
 
 
 @lru_cache(maxsize=1024)

@@ -327,7 +327,7 @@ _flow = msgspec.json.Decoder(Flow).decode
 _subject = msgspec.json.Decoder(Subject).decode
 authenticator = msgspec.json.Decoder(Authenticator).decode
 _grant = msgspec.json.Decoder(Grant).decode
-_history = msgspec.json.Decoder(tuple[int, ...]).decode
+history_of = msgspec.json.Decoder(tuple[int, ...]).decode
 _footprint = msgspec.json.Decoder(Footprint).decode
 _detection = msgspec.json.Decoder(Detection).decode
 _sign_in = msgspec.json.Decoder(SignIn).decode
@@ -383,7 +383,7 @@ def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, ha
     if needs.buckets is None or not (names := dict.fromkeys(needs.buckets(loaded), ())):
         return loaded
     found = execute(BUCKETS.format(",".join("?" * len(names))), tuple(names)).fetchall()
-    return replace(loaded, histories=names | {name: _history(history) for name, history in found})
+    return replace(loaded, histories=names | {name: history_of(body) for name, body in found})
 
 
 def _load_subject(
@@ -476,9 +476,6 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
 def _put_subject(subject: Subject, before: Subject | None) -> Iterator[Write]:
     """Yield the writes of a subject and, where they have changed, of its identifiers."""
     row = _subject_row(subject)
-    keys = dict.fromkeys((*(i.key for i in subject.identifiers), *(f.key for f in subject.foreign)))
-    if subject.principal_name:
-        keys[f"\n{subject.principal_name.lower()}"] = None
     extensions = [(n, v) for n, v in subject.attributes.items() if n.startswith(EXTENSION)]
     if subject.revision == 0:
         yield INSERT_SUBJECT, row
@@ -491,8 +488,16 @@ def _put_subject(subject: Subject, before: Subject | None) -> Iterator[Write]:
         if before is not None and before.id == subject.id and before.identifiers == subject.identifiers:
             return
         yield DELETE_IDENTIFIERS, (subject.id,)
-    for key in keys:
+    for key in keys_of(subject):
         yield INSERT_IDENTIFIER, (key, subject.id)
+
+
+def keys_of(subject: Subject) -> Iterable[str]:
+    """Return every key by which a subject is found, once each."""
+    keys = dict.fromkeys((*(i.key for i in subject.identifiers), *(f.key for f in subject.foreign)))
+    if subject.principal_name:
+        keys[f"\n{subject.principal_name.lower()}"] = None
+    return keys
 
 
 def _subject_row(subject: Subject) -> Row:

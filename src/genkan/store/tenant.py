@@ -406,7 +406,7 @@ class Store(Reader):
         self._batches.write(now)
         for statement, row in appended:
             linked = self._chain.linked(row) if statement is sql.INSERT_AUDIT else row
-            self._batches.append(statement.text, linked)
+            self._batches.append(statement, linked)
 
     async def _work(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do what is not a step in the batch. What is configured may be another after it."""

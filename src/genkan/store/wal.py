@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 
 from genkan.store.batch import BATCH, Answer, Batches, Connection, Faults, Waiting
 
@@ -76,6 +76,11 @@ class WalBatches(Batches):
 
     def _open_transaction(self, writer: Connection) -> None:
         writer.execute("BEGIN IMMEDIATE")
+
+    def _flush(self) -> None:
+        writer = cast("sqlite3.Connection", self.writer)
+        for statement, rows in self._appended.items():
+            writer.executemany(statement.text, rows)
 
     # In the loop's thread. -------------------------------------------------------------------------------------------
 
