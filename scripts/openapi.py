@@ -35,7 +35,7 @@ from genkan.service import demo
 from genkan.service.admin.applications import PERMISSIONS
 from genkan.tokens import metadata
 from genkan.tokens.keys import JwkSet
-from genkan.wire import entra_v1, graph, health, oidc
+from genkan.wire import entra_v1, graph, health, oidc, ssf
 from genkan.wire.entra_v1_words import TOKEN
 from genkan.wire.graph import api, odata
 from genkan.wire.graph import tokens as client_tokens
@@ -79,6 +79,10 @@ def document() -> Schema:
         "tags": [
             {"name": "native authentication", "description": "docs/reference/native-auth-v1.md"},
             {"name": "discovery", "description": "OpenID Connect Discovery 1.0, RFC 8414, RFC 7517"},
+            {
+                "name": "security events",
+                "description": "docs/how-to/tell-other-services.md; SSF 1.0, RFC 8936",
+            },
             {"name": "administration", "description": "docs/reference/admin-graph-api.md"},
             {"name": "operation", "description": "Only in `genkan serve`: docs/how-to/run-in-production.md"},
             {
@@ -89,6 +93,7 @@ def document() -> Schema:
         "paths": {
             **native(),
             **documents(),
+            **receivers(),
             **administration(),
             **operation_of_a_deployment(),
             **development(),
@@ -97,6 +102,16 @@ def document() -> Schema:
             "schemas": schemas,
             "parameters": parameters(),
             "securitySchemes": {
+                "receivers": {
+                    "type": "oauth2",
+                    "description": "A confidential client with the permission SharedSignals.Receive.",
+                    "flows": {
+                        "clientCredentials": {
+                            "tokenUrl": f"/{demo.TENANT}{TOKEN}",
+                            "scopes": dict.fromkeys(sorted(ssf.SCOPES), ""),
+                        }
+                    },
+                },
                 "administration": {
                     "type": "oauth2",
                     "description": "Application permissions: the roles in the token of a confidential client.",
@@ -106,7 +121,7 @@ def document() -> Schema:
                             "scopes": dict.fromkeys(PERMISSIONS, ""),
                         }
                     },
-                }
+                },
             },
         },
     }
@@ -153,7 +168,7 @@ def answer_types() -> list[type]:
 
 def components() -> dict[str, Schema]:
     """Every schema that has a name."""
-    types = [*answer_types(), *STRUCTS.values(), metadata.Discovery, JwkSet]
+    types = [*answer_types(), *STRUCTS.values(), metadata.Discovery, metadata.Transmitter, JwkSet]
     _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     named: dict[str, Schema] = dict(found)
     named["Error"] = of_value(
@@ -311,6 +326,8 @@ def documents() -> Schema:
         oidc.DISCOVERY: ("discovery", "Discovery", "Where everything is, and what is supported"),
         oidc.DISCOVERY_PLAIN: ("discoveryPlain", "Discovery", "The same, where other clients look for it"),
         oidc.KEYS: ("keys", "JwkSet", "The keys that tokens are signed by"),
+        ssf.CONFIGURATION: ("transmitter", "Transmitter", "How security events are sent (SSF 1.0, 7)"),
+        "/v2.0" + ssf.CONFIGURATION: ("transmitterOfIssuer", "Transmitter", "The same, below the issuer"),
     }
     return {
         "/{tenant}" + path: {
@@ -328,6 +345,39 @@ def documents() -> Schema:
         }
         for path, (name, schema, summary) in said.items()
     }
+
+
+# Security events. -----------------------------------------------------------------------------------
+
+
+def receivers() -> Schema:
+    """What receivers of security events ask for."""
+    found: Schema = {}
+    for (method, path), route in ssf.ROUTES.items():
+        entry = found.setdefault(
+            "/{tenant}" + path, {"parameters": [{"$ref": "#/components/parameters/tenant"}]}
+        )
+        said: Schema = {
+            "tags": ["security events"],
+            "operationId": method.lower() + "".join(word.title() for word in path.strip("/").split("/")),
+            "summary": route.summary,
+            "security": [{"receivers": [route.scope]}],
+            "responses": {
+                "2XX": {"description": "Done."},
+                "4XX": as_json(of_value({"error": "", "error_description": ""}), "Refused."),
+            },
+        }
+        if method in ("GET", "DELETE"):
+            said["parameters"] = [{"name": "stream_id", "in": "query", "schema": {"type": "string"}}]
+        else:
+            body = {
+                "type": "object",
+                "required": [name for name in route.members if not name.endswith("?")],
+                "properties": {name.rstrip("?"): {} for name in route.members},
+            }
+            said["requestBody"] = {"content": {"application/json": {"schema": body}}}
+        entry[method.lower()] = said
+    return found
 
 
 # Administration. ------------------------------------------------------------------------------------

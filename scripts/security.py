@@ -119,7 +119,6 @@ NO_SESSION: Final = (
 )
 OPEN: Final[dict[str, str]] = {
     "AVL-07": "what fails alone leaves the rest alone (Faults below); not yet one test of its own",
-    "SSPR-04": "sessions and flows end and every place is told; there are no shared-signal events yet",
     "SSPR-07": "the mailbox counts once (FLOW-07); the 24 hours of caution on one phone are not there yet",
     "BRW-04": NO_BROWSER,
     "TOK-11": "an account's sessions and an app's permissions end at once; there is no revocation or introspection "

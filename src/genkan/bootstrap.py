@@ -47,17 +47,18 @@ from genkan.service.pinned import Pinned
 from genkan.service.ports import Sender
 from genkan.service.receipts import Receipts
 from genkan.service.risk_source import HttpRiskSource
+from genkan.service.signals import Signals
 from genkan.service.telephony_risk import HttpTelephonyRisk
 from genkan.service.worker import Worker
 from genkan.settings import LOOPBACK, Settings, hosts
 from genkan.store.places import Places, places
-from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, open_master_key
+from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, Sealer, open_master_key
 from genkan.store.sqlite import InUse
 from genkan.store.tenant import Reader, Store
 from genkan.telemetry import configure, log
 from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
-from genkan.wire import health
+from genkan.wire import health, ssf
 from genkan.wire.graph.answers import Pages
 from genkan.wire.graph.api import Tenancy
 from genkan.wire.graph.tokens import Endpoint
@@ -165,6 +166,20 @@ def _token(path: Path | None) -> model.Secret | None:
         raise CannotStart(f"The token in {path} cannot be read: {why}. Give another file.") from None
 
 
+class StreamSecrets:
+    """Seals what receivers of security events want to be shown, each for its stream."""
+
+    def __init__(self, key: bytes, tenant: str) -> None:
+        self._sealer = Sealer(key, tenant)
+
+    def seal(self, stream: str, text: str) -> bytes:
+        return self._sealer.seal("stream.authorization", stream, text.encode("ascii"))
+
+    def open(self, stream: model.Stream) -> str:
+        """Raises: `SealBroken`."""
+        return self._sealer.open("stream.authorization", stream.id, stream.authorization).decode("ascii")
+
+
 FOLLOWED_EVERY = timedelta(seconds=1)
 """How often a process looks at what others have changed of a tenant that it shares with them (CA-03, KEY-04)."""
 
@@ -208,6 +223,15 @@ class TenantRuntime:
             key=keys.of(KeyPurpose.WEBHOOKS, tenant_id),
         )
         self.door = Door(store=store, hashing=hashing, on_deliver=self.wake, now=clock.now)
+        secrets = StreamSecrets(keys.of(KeyPurpose.SIGNALS, tenant_id), tenant_id)
+        self._signals = Signals(
+            store,
+            around.pinned,
+            issuer=issuer,
+            directory=store.directory,
+            clock=clock.now,
+            authorization=secrets.open,
+        )
         self.conduct = Conductor(
             store=store,
             directory=store.directory,
@@ -239,6 +263,15 @@ class TenantRuntime:
                 webhook_secret=self._calls.secret,
             ),
             client_tokens=Endpoint(door=self.door, issuer=issuer, base_url=base_url),
+            receivers=ssf.Endpoint(
+                door=self.door,
+                store=store,
+                issuer=issuer,
+                signals=self._signals,
+                ring=self.ring,
+                base_url=base_url,
+                seal=secrets.seal,
+            ),
         )
 
     def ring(self) -> KeyRing:
@@ -250,8 +283,9 @@ class TenantRuntime:
         await self.store.give_back_leases()
         await self._rotate_keys()
         way_out = OtpSend(self._calls, sender, self.store.directory)
-        self.worker = Worker(self.store, way_out, chores=(self._rotate_keys,))
+        self.worker = Worker(self.store, way_out, chores=(self._rotate_keys, self._signals.give_up))
         self.worker.start()
+        self._signals.start()
         if self.store.is_shared:
             self._following = asyncio.get_running_loop().create_task(self._follow())
 
@@ -294,14 +328,16 @@ class TenantRuntime:
     async def stop(self) -> None:
         if self._following is not None:
             self._following.cancel()
+        await self._signals.stop()
         if self.worker is not None:
             await self.worker.stop()
         await self.store.close()
 
     def wake(self) -> None:
-        """Let the background work look at the outbox."""
+        """Let the background work look at the outbox, and at what receivers are to be told."""
         if self.worker is not None:
             self.worker.wake()
+        self._signals.wake()
 
 
 # Looking into a deployment. -------------------------------------------------------------------------
@@ -375,6 +411,8 @@ class Office(Struct, frozen=True):
     clock: Clock
     import_key: bytes
     """From which the ids of people who come from elsewhere follow."""
+    seal: Callable[[str, str], bytes]
+    """Seals what a receiver of security events wants to be shown, for its stream."""
 
 
 @asynccontextmanager
@@ -399,11 +437,16 @@ async def administering(folder: Path, tenant: str | None, database: str = "") ->
     hashing = Hashing()
     try:
         door = Door(store=store, hashing=hashing, on_deliver=lambda: None, now=clock.now)
-        yield Office(door, store, clock, keys.of(KeyPurpose.IMPORTS, id))
+        yield _office(door, store, clock, keys, id)
     finally:
         hashing.close()
         await store.close()
         lie.close()
+
+
+def _office(door: Door, store: Store, clock: Clock, keys: Keys, tenant: str) -> Office:
+    seal = StreamSecrets(keys.of(KeyPurpose.SIGNALS, tenant), tenant).seal
+    return Office(door, store, clock, keys.of(KeyPurpose.IMPORTS, tenant), seal)
 
 
 def _check_names(tenant: model.Tenant, taken: frozenset[str]) -> None:
@@ -443,7 +486,7 @@ async def founding(folder: Path, tenant: model.Tenant, database: str = "") -> As
         store = lie.open(tenant.id, clock.now, tenant.name)
         try:
             door = Door(store=store, hashing=hashing, on_deliver=lambda: None, now=clock.now)
-            yield Office(door, store, clock, keys.of(KeyPurpose.IMPORTS, tenant.id))
+            yield _office(door, store, clock, keys, tenant.id)
         finally:
             await store.close()
     finally:

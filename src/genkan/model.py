@@ -497,6 +497,53 @@ class Listener(Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
 
 
+class Stream(Struct, frozen=True, kw_only=True):
+    """A receiver of security event tokens, and what it is sent (SSF 1.0, 8.1.1)."""
+
+    id: str
+    client: str
+    """The application that manages it; each has one at most."""
+    audience: str
+    """The `aud` of what it is sent."""
+    delivery: Literal["push", "poll"] = "poll"
+    """`push`: RFC 8935. `poll`: RFC 8936."""
+    url: str = ""
+    """Where it is pushed to; https."""
+    authorization: bytes = b""
+    """The `Authorization` header of each push, sealed; empty: none."""
+    events: tuple[str, ...] = ()
+    """The events that it asked for, as URIs; those that are not known here too."""
+    every_subject: bool = True
+    """About everybody but who was removed; else only about who was added."""
+    email_codes: bool = False
+    """It knows the credential type `email-otp`, which CAEP does not list."""
+    status: Literal["enabled", "paused", "disabled"] = "enabled"
+    """`paused`: what would be sent is held. `disabled`: nothing is kept for it."""
+    reason: str = ""
+    """Of the status."""
+    held: bool = False
+    """An operator gave it its status, and the receiver cannot change that."""
+    description: str = ""
+    created_at: datetime | None = None
+
+
+class Transmitter(Struct, frozen=True, kw_only=True):
+    """Somebody else whose security event tokens are heard here. They only ever tighten (WHK-07)."""
+
+    id: str
+    name: str
+    issuer: str
+    audience: str
+    """What their `aud` has to be."""
+    keys: str = ""
+    """Their public keys, as a JWK set in JSON."""
+    keys_url: str = ""
+    """Where their keys are published, when they are not given; https."""
+    ends_sessions: bool = True
+    """What they say may end the sessions of a person."""
+    created_at: datetime | None = None
+
+
 class ClientSecret(Struct, frozen=True, kw_only=True):
     """A secret of a confidential client. Its text is shown once and kept nowhere (ADM-08)."""
 

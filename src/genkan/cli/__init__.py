@@ -22,6 +22,7 @@ from genkan.cli.keys import keys
 from genkan.cli.logs import logs
 from genkan.cli.policy_store import policy
 from genkan.cli.serve import serve
+from genkan.cli.signals import signals
 from genkan.cli.tenant import tenant
 from genkan.cli.user import user
 
@@ -37,5 +38,19 @@ def main() -> None:
     """
 
 
-for _command in (dev, serve, doctor, tenant, app, user, group, policy, keys, logs, explain, completion):
+for _command in (
+    dev,
+    serve,
+    doctor,
+    tenant,
+    app,
+    user,
+    group,
+    policy,
+    keys,
+    signals,
+    logs,
+    explain,
+    completion,
+):
     main.add_command(_command)

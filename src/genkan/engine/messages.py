@@ -40,8 +40,10 @@ from genkan.model import (
     Scalar,
     Secret,
     SignUpFlow,
+    Stream,
     Subject,
     Tenant,
+    Transmitter,
     UserFlow,
 )
 from genkan.policy.model import (
@@ -454,6 +456,50 @@ class LogSignIn(Struct, frozen=True):
     keep_until: datetime
 
 
+class Signal(Struct, frozen=True, kw_only=True):
+    """
+    Something that happened, as receivers of security events are told of it (SSF 1.0, CAEP 1.0, RISC 1.0).
+
+    Carries no address and no secret.
+    """
+
+    id: str
+    """A GUID. What each receiver is sent has an id of its own that follows from it."""
+    event: str
+    """The URI of its type."""
+    subject: str
+    """The id of the person; empty where it is about the stream itself."""
+    at: datetime
+    txn: str
+    """The same for everything that one change, or one emergency, has caused; it names neither."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """The members of the event."""
+    since: datetime | None = None
+    """When the incident began that it is of: no wish that took effect later keeps it from anybody (WHK-09)."""
+
+
+class Emit(Struct, frozen=True):
+    """Send a signal to every stream that asks for such, or to the one named alone."""
+
+    signal: Signal
+    stream: str = ""
+
+
+class Silence(Struct, frozen=True):
+    """Forget what waits for a stream, but for what is about its own status; with `all` that and its subjects too."""
+
+    stream: str
+    all: bool = False
+
+
+class Follow(Struct, frozen=True):
+    """Tell a stream of a person until then; None: for good."""
+
+    stream: str
+    subject: str
+    until: datetime | None = None
+
+
 class PutGroup(Struct, frozen=True):
     """Insert when `revision` is 0, else update the row that still has `revision`."""
 
@@ -492,6 +538,8 @@ Document: TypeAlias = (
     | SignUpFlow
     | Extension
     | Listener
+    | Stream
+    | Transmitter
     | tuple[Kind, MethodSettings]
 )
 """One thing that is configured. The settings of a method know their kind only beside them."""
@@ -507,6 +555,8 @@ DocumentKind = Literal[
     "sign_up_flow",
     "extension",
     "listener",
+    "stream",
+    "transmitter",
     "method",
 ]
 
@@ -541,6 +591,9 @@ Effect = (
     | Detect
     | Record
     | LogSignIn
+    | Emit
+    | Silence
+    | Follow
     | PutGroup
     | RemoveGroup
     | Join
@@ -579,6 +632,8 @@ class Directory(Struct, frozen=True, kw_only=True, dict=True):
     sign_up_flows: Mapping[str, SignUpFlow] = field(default_factory=dict)
     extensions: Mapping[str, Extension] = field(default_factory=dict)
     listeners: Mapping[str, Listener] = field(default_factory=dict)
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    transmitters: Mapping[str, Transmitter] = field(default_factory=dict)
     revision: int = 0
 
     def user_flow(self, client: Client) -> UserFlow:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias, TypeVar
 from msgspec import Struct, field
 
 from genkan.engine.flow import Flow
-from genkan.engine.messages import Detection, Directory, Effect, Record, SignIn
+from genkan.engine.messages import Detection, Directory, Effect, Record, Signal, SignIn
 from genkan.model import Authenticator, Channel, Grant, Message, Subject
 from genkan.risk.footprint import NOTHING, Footprint
 
@@ -107,6 +107,37 @@ class Settled(Struct, frozen=True, kw_only=True):
     """In the operator's words; never an address, a number or a code (LOG-01)."""
     wait: timedelta | None = None
     """How long at least before the next attempt, where the provider said so."""
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """A signal that waits for a receiver."""
+
+    signal: Signal
+    attempts: int
+    """How often it was sent, this time counted; 0 while it is only asked for."""
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """What became of a signal."""
+
+    id: str
+    """Of the signal, as its receiver knows it."""
+    how: Literal["taken", "refused", "again", "unsent"]
+    """`taken`: acknowledged. `refused`: never will be. `again`: not now. `unsent`: it was not even tried."""
+    why: str = ""
+    """In the operator's words."""
+    wait: timedelta | None = None
+    """How long at least before the next attempt."""
+
+
+class Dead(Struct, frozen=True, kw_only=True):
+    """A signal that a receiver did not take."""
+
+    signal: Signal
+    stream: str
+    attempts: int
+    at: datetime
+    why: str
 
 
 Way: TypeAlias = Channel | Literal["extension"]

@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from genkan.engine.messages import Directory, Ready
+from genkan.engine.messages import Directory, Ready, Signal
+from genkan.model import Stream
 from genkan.service.clients import Proven
 from genkan.tokens import claims, jwt, metadata
 from genkan.tokens.keys import KeyRing
@@ -53,6 +54,18 @@ class ClientTokens(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "ClientTokens(…)"
+
+
+class ReceiverTokens(Struct, frozen=True, kw_only=True):
+    """The success body for a receiver of security events (RFC 6749 4.4.3)."""
+
+    token_type: str
+    scope: str
+    expires_in: int
+    access_token: str
+
+    def __repr__(self) -> str:
+        return "ReceiverTokens(…)"
 
 
 class Issuer:
@@ -126,6 +139,53 @@ class Issuer:
             ext_expires_in=lifetime,
             access_token=jwt.sign(claims_, self._ring().signing("RS256", now), "at+jwt"),
         )
+
+    def for_receiver(self, proven: Proven, scopes: tuple[str, ...]) -> ReceiverTokens:
+        """The token with which a receiver of security events manages its stream, and does nothing else."""
+        tenant, now = self._directory().tenant, proven.now
+        at, lifetime = int(now.timestamp()), int(claims.CLIENT_TOKEN_LIFETIME.total_seconds())
+        claims_ = {
+            "iss": metadata.issuer(self._base_url, tenant.id),
+            "aud": metadata.signals(self._base_url, tenant.id),
+            "iat": at,
+            "nbf": at,
+            "exp": at + lifetime,
+            "jti": str(uuid4()),
+            "sub": proven.client.id,
+            "client_id": proven.client.id,
+            "tid": tenant.id,
+            "scope": " ".join(scopes),
+            "epoch": proven.client.epoch,
+        }
+        return ReceiverTokens(
+            token_type="Bearer",
+            scope=" ".join(scopes),
+            expires_in=lifetime,
+            access_token=jwt.sign(claims_, self._ring().signing("RS256", now), "at+jwt"),
+        )
+
+    def event(self, signal: Signal, stream: Stream, now: datetime) -> str:
+        """
+        The security event token of a signal for a receiver (RFC 8417; SSF 1.0, 4; CAEP Interoperability Profile 2.6).
+
+        Made anew for each attempt, by the key of now, it says the same each time and has the same `jti`.
+        """
+        issuer = metadata.issuer(self._base_url, self._directory().tenant.id)
+        about = (
+            {"format": "iss_sub", "iss": issuer, "sub": signal.subject}
+            if signal.subject
+            else {"format": "opaque", "id": stream.id}
+        )
+        claims_ = {
+            "iss": issuer,
+            "aud": stream.audience,
+            "iat": int(signal.at.timestamp()),
+            "jti": signal.id,
+            "txn": signal.txn,
+            "sub_id": about,
+            "events": {signal.event: signal.detail},
+        }
+        return jwt.sign(claims_, self._ring().signing("RS256", now), "secevent+jwt")
 
     def for_extension(self, app_id: str, now: datetime) -> str:
         """What tells a receiver who asks, and nobody else anything: its audience is the receiver's application."""

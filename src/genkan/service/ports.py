@@ -6,7 +6,7 @@ What the shell needs from outside: a store, channels, a clock, entropy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import (
     Audited,
     Change,
+    Dead,
     Decide,
     DetectionQuery,
     Lane,
@@ -32,9 +33,11 @@ from genkan.engine.transaction import (
     Outgoing,
     Settled,
     SignInQuery,
+    Taken,
+    Waiting,
     Way,
 )
-from genkan.model import Authenticator, Group, Risk, Secret, Subject
+from genkan.model import Authenticator, Group, Risk, Secret, Stream, Subject
 
 T = TypeVar("T")
 
@@ -189,6 +192,38 @@ class AdminStore(Store, Protocol):
 
     async def detections(self, query: DetectionQuery) -> tuple[Detection, ...]:
         """What was found risky, newest first."""
+        ...
+
+
+class SignalStore(AdminStore, Protocol):
+    """One tenant's database, as receivers of security events use it."""
+
+    async def lease_signals(self, stream: Stream, limit: int) -> Sequence[Waiting]:
+        """Take up to `limit` signals of a stream that are due; nobody else is given them while the lease lasts."""
+        ...
+
+    async def untaken(self, stream: Stream, limit: int) -> Sequence[Waiting]:
+        """Signals that a receiver who asks for them has not acknowledged, oldest first."""
+        ...
+
+    async def settle_signals(self, stream: str, taken: Sequence[Taken]) -> None:
+        """Write down what became of signals of a stream; those of other streams are passed over."""
+        ...
+
+    async def give_up_signals(self) -> int:
+        """Give up what no receiver took in its time; how many."""
+        ...
+
+    async def dead_signals(self, limit: int = 100) -> Sequence[Dead]:
+        """Signals that no receiver took, the latest first."""
+        ...
+
+    async def waiting_signals(self) -> Mapping[str, tuple[int, int]]:
+        """For each stream how many signals wait for it, and how many were given up."""
+        ...
+
+    async def revive_signals(self, id: str = "") -> int:
+        """Offer again what was given up: the one of this id, or all; how many."""
         ...
 
 

@@ -13,7 +13,18 @@ import msgspec
 
 from genkan.engine.messages import Directory, Document
 from genkan.engine.transaction import Conflict
-from genkan.model import Client, Extension, Kind, Listener, MethodSettings, Resource, SignUpFlow, Tenant
+from genkan.model import (
+    Client,
+    Extension,
+    Kind,
+    Listener,
+    MethodSettings,
+    Resource,
+    SignUpFlow,
+    Stream,
+    Tenant,
+    Transmitter,
+)
 from genkan.policy.index import PolicySet, unreadable
 from genkan.policy.model import (
     AuthenticationContext,
@@ -36,6 +47,8 @@ _context = msgspec.json.Decoder(AuthenticationContext).decode
 _sign_up_flow = msgspec.json.Decoder(SignUpFlow).decode
 _extension = msgspec.json.Decoder(Extension).decode
 _listener = msgspec.json.Decoder(Listener).decode
+_stream = msgspec.json.Decoder(Stream).decode
+_transmitter = msgspec.json.Decoder(Transmitter).decode
 _client = msgspec.json.Decoder(Client).decode
 
 
@@ -69,6 +82,8 @@ def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Conf
         sign_up_flows={name: _sign_up_flow(body) for name, body in bodies.get("sign_up_flow", {}).items()},
         extensions={name: _extension(body) for name, body in bodies.get("extension", {}).items()},
         listeners={name: _listener(body) for name, body in bodies.get("listener", {}).items()},
+        streams={name: _stream(body) for name, body in bodies.get("stream", {}).items()},
+        transmitters={name: _transmitter(body) for name, body in bodies.get("transmitter", {}).items()},
         revision=int(revision),
     )
     return Configuration(revision, directory, bool(has_groups))
@@ -136,3 +151,5 @@ def _documents(directory: Directory) -> Iterator[Document]:
     yield from directory.sign_up_flows.values()
     yield from directory.extensions.values()
     yield from directory.listeners.values()
+    yield from directory.streams.values()
+    yield from directory.transmitters.values()

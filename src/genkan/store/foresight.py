@@ -16,6 +16,7 @@ from genkan.engine.messages import (
     Deliver,
     Detect,
     Effect,
+    Emit,
     LogSignIn,
     PutAuthenticator,
     PutFootprint,
@@ -89,7 +90,7 @@ class Foresight:
         match effect:
             case Count():
                 self.histories[effect.bucket] = effect.history
-            case Record() | LogSignIn() | Deliver() | Detect():
+            case Record() | LogSignIn() | Deliver() | Detect() | Emit():
                 pass  # No step reads it.
             case PutAuthenticator():
                 self._subjects.add(effect.authenticator.subject)

@@ -94,6 +94,7 @@ FORGET = (
     "DELETE FROM identifier WHERE subject = ?",
     "DELETE FROM subject_extension WHERE subject = ?",
     "DELETE FROM membership WHERE member_id = ?",
+    "DELETE FROM signal_subject WHERE subject = ?",
     "DELETE FROM subject WHERE id = ?",
 )
 """In this order, so that nothing refers to a row that is gone."""

@@ -63,6 +63,8 @@ class KeyPurpose(StrEnum):
     """The ids of people who come from elsewhere: the same each time, and foretold by nobody."""
     WEBHOOKS = "webhooks"
     """The secrets by which receivers know what they are asked to be ours."""
+    SIGNALS = "signals"
+    """Seals what receivers of security events want to be shown."""
     DEVELOPMENT = "development"
     """Secrets that `genkan dev` makes up and that stay the same from one start to the next."""
 

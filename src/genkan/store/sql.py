@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, assert_never
 import msgspec
 from msgspec.structs import replace
 
+from genkan.engine import signals
 from genkan.engine.flow import Flow
 from genkan.engine.messages import (
     Count,
@@ -23,6 +24,8 @@ from genkan.engine.messages import (
     Directory,
     Document,
     DocumentKind,
+    Emit,
+    Follow,
     Join,
     Leave,
     LogSignIn,
@@ -38,6 +41,7 @@ from genkan.engine.messages import (
     RemoveGroup,
     RevokeGrants,
     SignIn,
+    Silence,
 )
 from genkan.engine.transaction import Audited, Change, DetectionQuery, Loaded, Needs, SignInQuery, way
 from genkan.model import (
@@ -51,8 +55,10 @@ from genkan.model import (
     Resource,
     Scalar,
     SignUpFlow,
+    Stream,
     Subject,
     Tenant,
+    Transmitter,
 )
 from genkan.policy.model import (
     AuthenticationContext,
@@ -191,6 +197,23 @@ REPLACE_DETECTION = Statement(
     appends=True,
 )
 
+_SIGNAL = (
+    "INSERT INTO signal (jti, stream, subject, due_at, leased_until, attempts, expires_at, dead_at, why, body)"
+    " SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), 0, 0, CAST(? AS BIGINT), 0, '',"
+    " CAST(? AS TEXT) WHERE {} (SELECT 1 FROM signal_subject WHERE stream = ? AND subject = ? AND until {} ?)"
+)
+INSERT_SIGNAL = Statement(_SIGNAL.format("NOT EXISTS", "<="))
+"""Unless the stream was to be told no more of the person at the time that is the last of its values."""
+INSERT_WANTED_SIGNAL = Statement(_SIGNAL.format("EXISTS", ">"))
+"""If the stream was still to be told of the person at that time."""
+FOLLOW = Statement(
+    "INSERT INTO signal_subject (stream, subject, until) VALUES (?, ?, ?)"
+    " ON CONFLICT (stream, subject) DO UPDATE SET until = excluded.until"
+)
+SILENCE = Statement("DELETE FROM signal WHERE stream = ? AND subject <> ''")
+FORGET_SIGNALS = Statement("DELETE FROM signal WHERE stream = ?")
+UNFOLLOW = Statement("DELETE FROM signal_subject WHERE stream = ?")
+
 # What an administrator's step writes beside. -------------------------------------------------------------------------
 
 INSERT_GROUP = Statement(
@@ -234,6 +257,7 @@ SWEEPS = (
     "DELETE FROM sign_in WHERE id IN (SELECT id FROM sign_in WHERE keep_until <= ? LIMIT ?)",
     "DELETE FROM detection WHERE id IN (SELECT id FROM detection WHERE keep_until <= ? LIMIT ?)",
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE expires_at <= ? LIMIT ?)",
+    "DELETE FROM signal WHERE id IN (SELECT id FROM signal WHERE dead_at > 0 AND expires_at <= ? LIMIT ?)",
 )
 
 META = "SELECT value FROM meta WHERE name = ?"
@@ -290,6 +314,8 @@ WIPES = tuple(
         "membership",
         "bucket",
         "outbox",
+        "signal",
+        "signal_subject",
         "audit",
         "sign_in",
         "document",
@@ -315,6 +341,9 @@ FLOWS_KEPT = timedelta(hours=1)
 
 GRANTS_KEPT = timedelta(days=7)
 """After its end a grant is still found, so that the reuse of a spent refresh token is told from a made-up one."""
+
+FOR_GOOD = 2**53
+"""Milliseconds that no clock reaches."""
 
 _KEPT_TO = 15 * 60 * 1000
 """Milliseconds to a multiple of which `keep_until` is rounded up: a quarter of an hour."""
@@ -450,6 +479,15 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
                 yield REPLACE_FOOTPRINT, (effect.subject, encode(effect.footprint).decode())
             case Detect():
                 yield REPLACE_DETECTION, _detection_row(effect)
+            case Emit():
+                yield from _emitted(effect, loaded.directory)
+            case Silence():
+                yield FORGET_SIGNALS if effect.all else SILENCE, (effect.stream,)
+                if effect.all:
+                    yield UNFOLLOW, (effect.stream,)
+            case Follow():
+                until = FOR_GOOD if effect.until is None else to_milliseconds(effect.until)
+                yield FOLLOW, (effect.stream, effect.subject, until)
             case PutSubject():
                 pass
             case PutGroup():
@@ -571,6 +609,10 @@ def key_of(document: Document) -> tuple[DocumentKind, str]:
             return "extension", document.id
         case Listener():
             return "listener", document.id
+        case Stream():
+            return "stream", document.id
+        case Transmitter():
+            return "transmitter", document.id
         case (kind, _):
             return "method", kind.value
 
@@ -596,6 +638,19 @@ def _put_grant(grant: Grant) -> Write:
 def _outbox_row(message: Message, now: datetime, sealer: Sealer) -> Row:
     body = sealer.seal(OUTBOX_BODY, message.id, encode(message))
     return to_milliseconds(now), to_milliseconds(message.expires_at), message.id, str(way(message)), body
+
+
+def _emitted(emit: Emit, directory: Directory) -> Iterator[Write]:
+    """Yield the rows of a signal: one for each receiver, who takes it or not whatever becomes of the others."""
+    for stream in directory.streams.values():
+        said = signals.heard_by(stream, emit)
+        if said is None:
+            continue
+        statement = INSERT_SIGNAL if stream.every_subject or not said.subject else INSERT_WANTED_SIGNAL
+        at, since = to_milliseconds(said.at), to_milliseconds(said.since or said.at)
+        end = to_milliseconds(said.at + signals.SET_LIFETIME)
+        about = (stream.id, said.subject, since)
+        yield statement, (said.id, stream.id, said.subject, at, end, encode(said).decode(), *about)
 
 
 def audit_row(record: Record, now: datetime) -> Row:

@@ -18,6 +18,7 @@ from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import (
     Audited,
     Change,
+    Dead,
     Decide,
     DetectionQuery,
     Loaded,
@@ -25,10 +26,12 @@ from genkan.engine.transaction import (
     Outgoing,
     Settled,
     SignInQuery,
+    Taken,
+    Waiting,
     Way,
 )
-from genkan.model import Group, Subject
-from genkan.store import chain, documents, outbox, people, sql
+from genkan.model import Group, Stream, Subject
+from genkan.store import chain, documents, outbox, people, signals, sql
 from genkan.store.batch import Batches
 from genkan.store.chain import Chain, Chained
 from genkan.store.people import View
@@ -184,6 +187,18 @@ class Reader(ABC):
         """Return what was found risky, newest first."""
         return await self._read(lambda execute: sql.detections(execute, query))
 
+    async def untaken(self, stream: Stream, limit: int) -> Sequence[Waiting]:
+        """Return signals that a receiver who asks for them has not acknowledged, oldest first."""
+        return await self._read(lambda execute: signals.untaken(execute, stream.id, stream.status, limit))
+
+    async def dead_signals(self, limit: int = 100) -> tuple[Dead, ...]:
+        """Return signals that no receiver took, the latest first."""
+        return await self._read(lambda execute: signals.dead(execute, limit))
+
+    async def waiting_signals(self) -> dict[str, tuple[int, int]]:
+        """Return for each stream how many signals wait for it, and how many were given up."""
+        return await self._read(signals.waiting)
+
     # Inside a transaction. -------------------------------------------------------------------------------------------
 
     def _tick(self, execute: sql.Execute) -> datetime:
@@ -269,6 +284,27 @@ class Store(Reader):
 
     async def give_back_leases(self) -> None:
         """Make due, at the start of a process, what another has leased that is certainly gone."""
+
+    async def lease_signals(self, stream: Stream, limit: int) -> Sequence[Waiting]:
+        """Take up to `limit` signals of a stream that are due; nobody else is given them while the lease lasts."""
+        return await self._work(
+            lambda execute: signals.lease(execute, stream.id, stream.status, limit, self._now)
+        )
+
+    async def settle_signals(self, stream: str, taken: Sequence[Taken]) -> None:
+        """Write down what became of signals of a stream; those of other streams are passed over."""
+        if taken:
+            await self._work(
+                lambda execute: signals.settle(execute, stream, taken, self._now, self._auditing(execute))
+            )
+
+    async def give_up_signals(self) -> int:
+        """Give up what no receiver took in its time; return how many."""
+        return await self._work(lambda execute: signals.give_up(execute, self._now, self._auditing(execute)))
+
+    async def revive_signals(self, id: str = "") -> int:
+        """Offer again what was given up: the one of this id, or all; return how many."""
+        return await self._work(lambda execute: signals.revive(execute, id, self._now))
 
     async def sweep(self) -> int:
         """Delete what ended long enough ago, and what logs keep no longer (PII-06); return how many rows."""

@@ -42,8 +42,8 @@ from genkan.tokens import base64url
 Algorithm = Literal["RS256", "ES256"]
 """The signatures there are: asymmetric ones only, and fixed for each key (TOK-01)."""
 
-Typ = Literal["JWT", "at+jwt"]
-"""What a token says it is in its header: an id token, or an access token (RFC 9068 section 2.1)."""
+Typ = Literal["JWT", "at+jwt", "secevent+jwt"]
+"""What a token says it is in its header: an id token, an access token (RFC 9068 2.1), an event (RFC 8417 2.3)."""
 
 PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
 PublicKey = RSAPublicKey | EllipticCurvePublicKey

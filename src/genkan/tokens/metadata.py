@@ -8,6 +8,8 @@ Source: RFC 8414 section 2, OpenID Connect Discovery 3; native-auth-v1 9.5, 9.6;
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from genkan.model import Tenant
@@ -70,6 +72,41 @@ class Discovery(Struct, frozen=True, kw_only=True):
 def issuer(base_url: str, tenant_id: str) -> str:
     """Return the issuer: the same under every alias of the tenant, in tokens and in metadata (RFC 8414 3.3)."""
     return f"{base_url.rstrip('/')}/{tenant_id}/v2.0"
+
+
+def signals(base_url: str, tenant_id: str) -> str:
+    """Return where receivers of security events manage their streams: also the audience of their tokens."""
+    return f"{base_url.rstrip('/')}/{tenant_id}/ssf"
+
+
+class Transmitter(Struct, frozen=True, kw_only=True):
+    """What receivers of security events may know of a tenant (SSF 1.0, 7.1)."""
+
+    spec_version: str = "1_0"
+    issuer: str
+    jwks_uri: str
+    delivery_methods_supported: tuple[str, ...] = ("urn:ietf:rfc:8935", "urn:ietf:rfc:8936")
+    configuration_endpoint: str
+    status_endpoint: str
+    add_subject_endpoint: str
+    remove_subject_endpoint: str
+    verification_endpoint: str
+    authorization_schemes: tuple[dict[str, str], ...] = ({"spec_urn": "urn:ietf:rfc:6749"},)
+    default_subjects: Literal["ALL"] = "ALL"
+
+
+def transmitter(base_url: str, tenant_id: str) -> Transmitter:
+    """Return the configuration of a tenant as a transmitter of security events."""
+    root = signals(base_url, tenant_id)
+    return Transmitter(
+        issuer=issuer(base_url, tenant_id),
+        jwks_uri=f"{base_url.rstrip('/')}/{tenant_id}/discovery/v2.0/keys",
+        configuration_endpoint=f"{root}/stream",
+        status_endpoint=f"{root}/status",
+        add_subject_endpoint=f"{root}/subjects/add",
+        remove_subject_endpoint=f"{root}/subjects/remove",
+        verification_endpoint=f"{root}/verify",
+    )
 
 
 def discovery(base_url: str, tenant: Tenant, algorithms: tuple[Algorithm, ...] = ("RS256",)) -> Discovery:

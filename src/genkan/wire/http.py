@@ -32,7 +32,7 @@ from genkan.risk import rate
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
 from genkan.tokens.keys import KeyRing
-from genkan.wire import entra_v1, entra_v1_words, graph, oidc, reading
+from genkan.wire import entra_v1, entra_v1_words, graph, oidc, reading, ssf
 from genkan.wire.graph import api
 from genkan.wire.graph.answers import Fault, write_fault
 from genkan.wire.graph.api import Api, Tenancy
@@ -84,11 +84,14 @@ class TenantEdge:
         administration: Tenancy | None = None,
         client_tokens: ClientTokens | None = None,
         listed: Callable[[str], tuple[str, ...]] = lambda _: (),
+        receivers: ssf.Endpoint | None = None,
     ) -> None:
         self.conduct = conduct
         self.administration = administration
         """None: this tenant is not administered over HTTP."""
         self.client_tokens = client_tokens
+        self.receivers = receivers
+        """None: this tenant sends no security events."""
         self.locate = locate
         """Where an address is; the answer must be at hand, for a request waits for it."""
         self.listed = listed
@@ -264,6 +267,10 @@ class App:
     async def _serve_tenant(self, request: Request, receive: Receive, send: Send) -> None:
         """Everything under a tenant: find it, answer CORS, read, ask, write."""
         method, path, headers = request.method, request.path, request.headers
+        if path.startswith(
+            ssf.CONFIGURATION + "/"
+        ):  # RFC 8414's way to write it: the issuer's path comes last.
+            path = path.removeprefix(ssf.CONFIGURATION) + ssf.CONFIGURATION
         _, name, *rest = path.split("/", 2)
         tenant = self._tenants.get(name)
         endpoint = "/" + (rest[0] if rest else "")
@@ -294,6 +301,8 @@ class App:
                 self._clock(),
                 ("allow", ", ".join(allowed)),
             )
+        elif endpoint in ssf.METHODS:
+            response = await _receiver(tenant, request, receive)
         elif "GET" in allowed:
             response = _document(tenant, endpoint)
         else:
@@ -342,7 +351,8 @@ def _about(request: Request) -> dict[str, str]:
 
 METHODS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(entra_v1.READERS, ("POST",)),
-    **dict.fromkeys((oidc.DISCOVERY, oidc.DISCOVERY_PLAIN, oidc.KEYS), ("GET",)),
+    **dict.fromkeys((oidc.DISCOVERY, oidc.DISCOVERY_PLAIN, oidc.KEYS, *ssf.CONFIGURATIONS), ("GET",)),
+    **ssf.METHODS,
 }
 """Every endpoint below a tenant, and the methods it takes."""
 
@@ -350,7 +360,22 @@ METHODS: Mapping[str, tuple[str, ...]] = {
 def _document(tenant: TenantEdge, endpoint: str) -> Response:
     if endpoint == oidc.KEYS:
         return oidc.keys(tenant.ring(), tenant.clock())
+    if endpoint in ssf.CONFIGURATIONS:
+        return (
+            tenant.receivers.configuration() if tenant.receivers else _plain(404, "not_found", "None here.")
+        )
     return oidc.discovery(tenant.conduct.directory(), tenant.base_url)
+
+
+async def _receiver(tenant: TenantEdge, request: Request, receive: Receive) -> Response:
+    """One request of a receiver of security events."""
+    if tenant.receivers is None:
+        return _plain(404, "not_found", "There is no such endpoint.")
+    body = await _body(request.headers, receive)
+    if body is None:
+        return _plain(413, "too_large", f"Send at most {reading.MAX_BODY_BYTES} bytes.")
+    method = "GET" if request.method == "HEAD" else request.method
+    return await tenant.receivers(replace(request, body=body, method=method))
 
 
 def _preflight(tenant: TenantEdge, headers: Mapping[str, str], allowed: Iterable[str]) -> Response:

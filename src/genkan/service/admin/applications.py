@@ -93,6 +93,7 @@ PERMISSIONS = (
     "Policy.ReadWrite.AuthenticationMethod",
     "Policy.ReadWrite.ConditionalAccess",
     "Policy.ReadWrite.SecurityDefaults",
+    "SharedSignals.Receive",
     "User.RevokeSessions.All",
 )
 """Every application permission that the administration API knows."""

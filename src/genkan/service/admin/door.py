@@ -17,8 +17,8 @@ from msgspec import UNSET, Struct
 from msgspec.structs import asdict
 
 from genkan import identifiers
-from genkan.engine import steps
-from genkan.engine.messages import Deliver, Effect, Entropy, Facts, Record
+from genkan.engine import signals, steps
+from genkan.engine.messages import Deliver, Effect, Emit, Entropy, Facts, Record
 from genkan.engine.transaction import Change, Conflict
 from genkan.model import Client, Subject, Tenant
 from genkan.service.hashing import Hashing
@@ -106,7 +106,7 @@ class Door(Struct, frozen=True, kw_only=True):
     store: AdminStore
     hashing: Hashing
     on_deliver: Callable[[], None]
-    """Called after a commit that put a message into the outbox."""
+    """Called after a commit that put a message into the outbox, or a signal beside it."""
     now: Callable[[], datetime]
     """The time, for what is decided outside a step."""
 
@@ -126,9 +126,10 @@ class Door(Struct, frozen=True, kw_only=True):
             done = decide(view)
             if isinstance(done, Refusal):
                 return Change(effects=(_record(actor, act, (Target(id=about),), done),)), done
-            delivers = any(isinstance(effect, Deliver) for effect in done.effects)
+            effects = (*done.effects, *_signals(view, done.effects))
+            delivers = any(isinstance(effect, Deliver | Emit) for effect in effects)
             record = _record(actor, act, (done.target, *done.others), None)
-            return Change(effects=(*done.effects, record)), done.answer
+            return Change(effects=(*effects, record)), done.answer
 
         try:
             answer = await self.store.administer(step)
@@ -146,6 +147,20 @@ class Door(Struct, frozen=True, kw_only=True):
             return Change(effects=(_record(actor, act, (Target(id=about),), refusal),)), refusal
 
         return await self.store.administer(step)
+
+
+def _signals(view: View, effects: Sequence[Effect]) -> tuple[Emit, ...]:
+    """What receivers are told of it."""
+    if not view.directory.streams:
+        return ()
+    return signals.following(
+        effects,
+        now=view.now,
+        by="admin",
+        entropy=entropy(),
+        person=view.person,
+        methods=view.every_authenticator,
+    )
 
 
 def _record(actor: Actor, act: Act, targets: Sequence[Target], refused: Refusal | None) -> Record:

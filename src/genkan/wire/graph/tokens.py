@@ -2,7 +2,7 @@
 The token endpoint for clients that act for themselves: the grant `client_credentials`.
 
 Reads the form, lets the service judge the proof, writes the token or the error in the endpoint's own envelope.
-Source: admin-graph-api 2; RFC 6749 4.4; native-auth-v1 1.6.
+Source: admin-graph-api 2; CAEP Interoperability Profile 2.7; RFC 6749 4.4; native-auth-v1 1.6.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from genkan.risk import rate
 from genkan.service import clients
 from genkan.service.admin.applications import by_app_id
 from genkan.service.admin.door import Door
+from genkan.service.admin.streams import RECEIVE
 from genkan.service.issue import Issuer
 from genkan.tokens import metadata
 from genkan.tokens.claims import ADMINISTRATION
@@ -28,6 +29,8 @@ from genkan.wire.entra_v1_words import TOKEN, Error, write_error, write_refused
 GRANT = "client_credentials"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 EVERYTHING = "/.default"
+RECEIVER_SCOPES = frozenset({"ssf.read", "ssf.manage"})
+"""Scopes of receivers of security events (CAEP Interoperability Profile 2.7.2)."""
 FIELDS = frozenset(
     {"client_id", "client_secret", "client_assertion", "client_assertion_type", "grant_type", "scope"}
 )
@@ -68,6 +71,7 @@ FLAWS: Mapping[clients.Flaw, Error] = {
 _NOT_EVERYTHING = Error(
     "invalid_scope", 1002012, "The scope must end in /.default: permissions come as roles."
 )
+_NO_RECEIVER = Error("unauthorized_client", 70011, f"This app lacks the permission {RECEIVE}.", status=403)
 _NO_RESOURCE = Error("invalid_resource", 500011, "There is no such resource for applications here.")
 
 
@@ -92,7 +96,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         client_id = form.get("client_id", "").strip().lower()
         if not client_id:
             return write_refused(request, Refused(reason=Reason.PARAMETER_MISSING, detail="client_id"), now)
-        refused = self._scope(form.get("scope", ""))
+        scope = form.get("scope", "")
+        receives = frozenset(scope.split()) & RECEIVER_SCOPES
+        refused = None if receives == set(scope.split()) and receives else self._scope(scope)
         if refused is not None:
             return write_error(request, refused, now)
         assertion = form.get("client_assertion", "")
@@ -119,6 +125,10 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             response = write_error(request, FLAWS[found], now)
             retry = (("retry-after", "60"),) if found == "too_many" else ()
             return replace(response, headers=(*response.headers, *retry))
+        if receives:
+            if RECEIVE not in found.client.app_roles:
+                return write_error(request, _NO_RECEIVER, now)
+            return json_response(self.issuer.for_receiver(found, tuple(sorted(receives))))
         app = by_app_id(directory, found.client.id)
         return json_response(self.issuer.for_client(found, app.principal_id if app else ""))
 
