@@ -33,9 +33,10 @@ from genkan.exchange import Request
 from genkan.policy.model import CountryLocation, IpLocation, Policy
 from genkan.service import demo
 from genkan.service.admin.applications import PERMISSIONS
+from genkan.service.owner import SCOPE
 from genkan.tokens import metadata
 from genkan.tokens.keys import JwkSet
-from genkan.wire import entra_v1, graph, health, oidc, ssf
+from genkan.wire import entra_v1, graph, health, oidc, owner, ssf
 from genkan.wire.entra_v1_words import TOKEN
 from genkan.wire.graph import api, odata
 from genkan.wire.graph import tokens as client_tokens
@@ -83,6 +84,7 @@ def document() -> Schema:
                 "name": "security events",
                 "description": "docs/how-to/tell-other-services.md; SSF 1.0, RFC 8936",
             },
+            {"name": "own account", "description": "docs/reference/emergency-protocol.md 9.2"},
             {"name": "administration", "description": "docs/reference/admin-graph-api.md"},
             {"name": "operation", "description": "Only in `genkan serve`: docs/how-to/run-in-production.md"},
             {
@@ -94,6 +96,7 @@ def document() -> Schema:
             **native(),
             **documents(),
             **receivers(),
+            **own_account(),
             **administration(),
             **operation_of_a_deployment(),
             **development(),
@@ -111,6 +114,11 @@ def document() -> Schema:
                             "scopes": dict.fromkeys(sorted(ssf.SCOPES), ""),
                         }
                     },
+                },
+                "person": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": f"An access token of a person for `{SCOPE}`.",
                 },
                 "administration": {
                     "type": "oauth2",
@@ -169,6 +177,7 @@ def answer_types() -> list[type]:
 def components() -> dict[str, Schema]:
     """Every schema that has a name."""
     types = [*answer_types(), *STRUCTS.values(), metadata.Discovery, metadata.Transmitter, JwkSet]
+    types += [route.answer for route in owner.ROUTES]
     _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     named: dict[str, Schema] = dict(found)
     named["Error"] = of_value(
@@ -377,20 +386,36 @@ def receivers() -> Schema:
             }
             said["requestBody"] = {"content": {"application/json": {"schema": body}}}
         entry[method.lower()] = said
-    found["/{tenant}" + ssf.EVENTS] = {
-        "parameters": [{"$ref": "#/components/parameters/tenant"}],
-        "post": {
-            "tags": ["security events"],
-            "operationId": "postSsfEvents",
-            "summary": "Tell of an event: the token of a transmitter that is heard here (RFC 8935)",
-            "security": [],
-            "requestBody": {"content": {"application/secevent+jwt": {"schema": {"type": "string"}}}},
+    return found
+
+
+# A person's own account. ----------------------------------------------------------------------------
+
+
+def own_account() -> Schema:
+    """What people do to their own accounts."""
+    found: Schema = {}
+    for route in owner.ROUTES:
+        entry = found.setdefault(
+            "/{tenant}" + route.path, {"parameters": [{"$ref": "#/components/parameters/tenant"}]}
+        )
+        error = as_json(ref("Envelope"), "Refused; `error` and `suberror` say why.")
+        words = re.findall(r"[a-z]+", route.path.removeprefix(owner.PREFIX))
+        said: Schema = {
+            "tags": ["own account"],
+            "operationId": route.method.lower() + "Own" + "".join(word.title() for word in words),
+            "summary": route.summary,
+            "security": [{"person": []}],
             "responses": {
-                "202": {"description": "Heard, whatever follows from it."},
-                "4XX": as_json(of_value({"err": "", "description": ""}), "Not in order."),
+                "200": as_json(ref(route.answer.__name__), "Done."),
+                "4XX": error,
+                "5XX": error,
             },
-        },
-    }
+        }
+        if route.method == "POST":
+            body = msgspec.json.schema_components([route.body])[1][route.body.__name__]
+            said["requestBody"] = {"content": {"application/json": {"schema": body}}}
+        entry[route.method.lower()] = said
     return found
 
 

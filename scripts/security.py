@@ -130,7 +130,6 @@ OPEN: Final[dict[str, str]] = {
     "PWD-06": "nobody changes a password while signed in; a reset takes a fresh code (SSPR rows)",
     "ENR-04": "each notice says what to do (proven under Notices below); the claim it would open is the emergency "
     "protocol's, which is not there yet",
-    "ENR-13": "no recovery codes yet",
     "MSG-12": "the service of `telephony_risk_url` may know; it is asked before every text, and no answer is a no: "
     "tighter than the row",
     "BRW-06": NO_BROWSER,
@@ -148,8 +147,6 @@ OPEN: Final[dict[str, str]] = {
     "SES-05": "administrators end sessions (`revokeSignInSessions`, `genkan user sign-out`); people cannot list theirs",
     "SES-06": NO_SESSION,
     "SES-07": "grants are not capped; each ends by its own lifetime",
-    "SES-08": "version 1 lets an owner do two sensitive things: add a method (ENR-01) and reset a password "
-    "(SSPR-02); both take a fresh proof",
 }
 """Row → why no test proves it. A row that a test proves after all is no longer looked up here."""
 

@@ -39,11 +39,11 @@ from genkan.service.admin.door import Door
 from genkan.service.conduct import Conductor, FlowKeys
 from genkan.service.extensions import ExtensionCalls
 from genkan.service.hashing import Hashing
-from genkan.service.incoming import Incoming
 from genkan.service.issue import Issuer
 from genkan.service.leaks import LeakedPasswords
 from genkan.service.otp_send import OtpSend
 from genkan.service.outside import Outside
+from genkan.service.owner import Owner
 from genkan.service.pinned import Pinned
 from genkan.service.ports import Sender
 from genkan.service.receipts import Receipts
@@ -57,7 +57,6 @@ from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, Sealer, open_mast
 from genkan.store.sqlite import InUse
 from genkan.store.tenant import Reader, Store
 from genkan.telemetry import configure, log
-from genkan.tokens import metadata
 from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
 from genkan.wire import health, ssf
@@ -65,6 +64,7 @@ from genkan.wire.graph.answers import Pages
 from genkan.wire.graph.api import Tenancy
 from genkan.wire.graph.tokens import Endpoint
 from genkan.wire.http import App, Page, TenantEdge, listen, serve
+from genkan.wire.owner import Endpoint as OwnerEndpoint
 
 if TYPE_CHECKING:
     from genkan.delivery.doctor import Finding
@@ -273,14 +273,15 @@ class TenantRuntime:
                 ring=self.ring,
                 base_url=base_url,
                 seal=secrets.seal,
-                incoming=Incoming(
-                    store,
-                    around.pinned,
-                    directory=store.directory,
-                    clock=clock.now,
-                    issuer=lambda: metadata.issuer(base_url, tenant_id),
-                    on_emit=self.wake,
+            ),
+            owner=OwnerEndpoint(
+                owner=Owner(
+                    store=store, paper_key=keys.of(KeyPurpose.PAPER, tenant_id), on_deliver=self.wake
                 ),
+                ring=self.ring,
+                directory=store.directory,
+                clock=clock.now,
+                base_url=base_url,
             ),
         )
 

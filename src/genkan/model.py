@@ -265,6 +265,39 @@ class Authenticator(Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class PaperCode(Struct, frozen=True, kw_only=True):
+    """A code that its owner keeps on paper."""
+
+    id: str
+    digest: bytes
+    """Of its text, which was shown once (`factors.paper`)."""
+    spent_at: datetime | None = None
+
+
+class Paper(Struct, frozen=True, kw_only=True):
+    """Codes that were issued together. Issuing others makes these worthless."""
+
+    codes: tuple[PaperCode, ...]
+    issued_at: datetime
+    issued_by: str | None = None
+    """The authenticator by means of which its owner had just proven themselves (emergency-protocol 6.2)."""
+
+    @property
+    def left(self) -> int:
+        """How many can still be used."""
+        return sum(code.spent_at is None for code in self.codes)
+
+
+class Reserve(Struct, frozen=True, kw_only=True):
+    """What somebody has laid by for the day when a device is lost: nothing of it ever signs anybody in."""
+
+    subject: str
+    recovery: Paper | None = None
+    freeze: Paper | None = None
+    """One code, which can hold the account and nothing else."""
+    revision: int = 0
+
+
 class Challenge(Struct, frozen=True, kw_only=True):
     """One question put to one authenticator, or to an address that is to be proven."""
 
@@ -315,6 +348,10 @@ class Assurance(Struct, frozen=True, kw_only=True):
 
 DIRECTORY = "00000002-0000-0000-c000-000000000000"
 """The app id of the directory resource: the audience where no API is asked for (native-auth-v1 9.3)."""
+
+
+SECURITY_INFO = "6f1d3c0e-5b52-4f0c-9a57-3f7a1a6b2c84"
+"""The app id of the built-in API by which people manage how they prove themselves: every tenant's, and nobody's."""
 
 
 class Demand(Struct, frozen=True, kw_only=True):
@@ -654,6 +691,15 @@ class Resource(Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     optional_claims: tuple[OptionalClaim, ...] = ()
     """What access tokens for it say beside the usual."""
+
+
+SECURITY_INFO_API = Resource(
+    id=SECURITY_INFO,
+    name="Security information",
+    uri="api://genkan-security-info",
+    scopes=("SecurityInfo.ReadWrite",),
+)
+"""Only an app that an operator has registered for its scope gets tokens for it (decision 0014)."""
 
 
 class Group(Struct, frozen=True, kw_only=True):

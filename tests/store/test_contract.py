@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from genkan.engine import reserve
 from genkan.engine.messages import (
     Count,
     Deliver,
@@ -21,6 +22,7 @@ from genkan.engine.messages import (
     PutAuthenticator,
     PutFootprint,
     PutGrant,
+    PutReserve,
     PutSubject,
     RevokeGrants,
 )
@@ -33,6 +35,9 @@ from genkan.model import (
     Identifier,
     Kind,
     MethodSettings,
+    Paper,
+    PaperCode,
+    Reserve,
     Resource,
     Tenant,
     UserFlow,
@@ -1060,6 +1065,51 @@ def test_a_footprint_comes_with_its_subject_and_goes_with_it(place: Place) -> No
             await store.run(Needs(), writes(PutFootprint(subject=subject.id, footprint=seen)))
             await store.wipe()
             assert (await store.read(Needs(identifier=address))).footprint == NOTHING
+
+    asyncio.run(scenario())
+
+
+def test_what_is_laid_by_is_loaded_when_asked_for_and_goes_with_its_subject(place: Place) -> None:
+    subject = a_subject(an_email())
+    paper = Paper(codes=(PaperCode(id="c1", digest=b"d"),), issued_at=START)
+
+    async def scenario() -> None:
+        asks = Needs(subject=subject.id, reserve=True)
+        async with opened(place) as store:
+            await store.run(Needs(), writes(PutSubject(subject)))
+            assert (await store.run(asks, looks)).reserve is None
+
+            await store.run(Needs(), writes(PutReserve(Reserve(subject=subject.id, recovery=paper))))
+            laid_by = Reserve(subject=subject.id, recovery=paper, revision=1)
+            assert (await store.run(asks, looks)).reserve == (await store.read(asks)).reserve == laid_by
+            assert (await store.run(Needs(subject=subject.id), looks)).reserve is None
+
+            with pytest.raises(Conflict):
+                await store.run(Needs(), writes(PutReserve(Reserve(subject=subject.id))))
+            await store.wipe()
+            assert (await store.read(asks)).reserve is None
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.proves("ENR-13")
+def test_of_many_who_show_one_code_at_the_same_moment_one_spends_it(place: Place) -> None:
+    subject = a_subject(an_email())
+    paper = Paper(codes=(PaperCode(id="c1", digest=b"d"),), issued_at=START)
+
+    def spends(loaded: Loaded) -> tuple[Change, bool]:
+        assert loaded.reserve is not None
+        assert loaded.reserve.recovery is not None
+        if not loaded.reserve.recovery.left:
+            return Change(), False
+        return Change(effects=(PutReserve(reserve.spent(loaded.reserve, ["c1"], loaded.now)),)), True
+
+    async def scenario() -> None:
+        async with opened(place) as store:
+            await store.run(Needs(), writes(PutSubject(subject)))
+            await store.run(Needs(), writes(PutReserve(Reserve(subject=subject.id, recovery=paper))))
+            steps = (store.run(Needs(subject=subject.id, reserve=True), spends) for _ in range(50))
+            assert (await asyncio.gather(*steps)).count(True) == 1
 
     asyncio.run(scenario())
 

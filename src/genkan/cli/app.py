@@ -404,7 +404,7 @@ def _wants(directory: Directory, asks: tuple[str, ...]) -> str:
 
     known = {
         f"{a.resource.uri}/{scope.value}": (a.id, scope.id)
-        for a in applications.all_of(directory)
+        for a in applications.offered(directory)
         if a.resource is not None
         for scope in applications.scopes_of(a)
     }

@@ -90,7 +90,7 @@ def what_if(
             raise click.ClickException(f"There is no account {person}.")
         demand = NOTHING_DEMANDED
         if resource is not None:
-            api: Resource = _named("API", resource, directory.resources, "name", "uri")
+            api: Resource = _named("API", resource, directory.apis, "name", "uri")
             scopes = tuple(f"{api.uri}/{scope}" for scope in api.scopes)
             demand = Demand(scopes=("openid", *scopes), resource=api.id)
         if user_risk is not None:

@@ -57,7 +57,7 @@ def context(
     enrolled: bool = False,
 ) -> Context:
     """What policy may know."""
-    tenant, resource = directory.tenant, directory.resources.get(demand.resource)
+    tenant, resource = directory.tenant, directory.apis.get(demand.resource)
     return Context(
         now=now,
         kind=kind,

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from genkan.engine.flow import Flow, Offers, guid
 from genkan.model import (
+    SECURITY_INFO_API,
     Assurance,
     Attempt,
     Attribute,
@@ -34,6 +35,7 @@ from genkan.model import (
     Place,
     Purpose,
     Reason,
+    Reserve,
     Resource,
     Risk,
     RiskLevel,
@@ -327,6 +329,12 @@ class PutAuthenticator(Struct, frozen=True):
     authenticator: Authenticator
 
 
+class PutReserve(Struct, frozen=True):
+    """Insert when `revision` is 0, else update the row that still has `revision`."""
+
+    reserve: Reserve
+
+
 class PutGrant(Struct, frozen=True):
     """Insert when `revision` is 0, else update the row that still has `revision`."""
 
@@ -583,6 +591,7 @@ class PutSigningKey(Struct, frozen=True):
 Effect = (
     PutSubject
     | PutAuthenticator
+    | PutReserve
     | PutGrant
     | RevokeGrants
     | Deliver
@@ -635,6 +644,11 @@ class Directory(Struct, frozen=True, kw_only=True, dict=True):
     streams: Mapping[str, Stream] = field(default_factory=dict)
     transmitters: Mapping[str, Transmitter] = field(default_factory=dict)
     revision: int = 0
+
+    @cached_property
+    def apis(self) -> Mapping[str, Resource]:
+        """Every API that tokens can be for: those that are configured, and the one that is built in."""
+        return {**self.resources, SECURITY_INFO_API.id: SECURITY_INFO_API}
 
     def user_flow(self, client: Client) -> UserFlow:
         """How people sign up to an application: by the flow that it is in, else as it says itself."""

@@ -79,7 +79,7 @@ def may_enrol(flow: Flow, client: Client, facts: Facts) -> Decision:
 
 def wants_second_factor(client: Client, facts: Facts) -> bool:
     """Some policy would want a second factor of this person, for anything that this client may ask for."""
-    resources = facts.directory.resources
+    resources = facts.directory.apis
     all_of_each = (
         scopes.parse(f"{r.uri}/{scopes.EVERY_SCOPE}", client, resources) for r in resources.values()
     )

@@ -42,7 +42,7 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
         return _not_renewed(client, facts, Reason.GRANT_OF_DISABLED_SUBJECT)
     if subject.must_change_password:
         return _not_renewed(client, facts, Reason.GRANT_NEEDS_NEW_PASSWORD)
-    demand = event.demand or scopes.again(redeemed.grant.demand, client, facts.directory.resources)
+    demand = event.demand or scopes.again(redeemed.grant.demand, client, facts.directory.apis)
     if isinstance(demand, Reason):
         return _not_renewed(client, facts, demand)
     demand = scopes.claiming(demand, event.claims)

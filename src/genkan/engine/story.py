@@ -233,7 +233,7 @@ def _applied(entry: Applied | list[object]) -> Applied:
 def _resource(resource: str, directory: Directory) -> str:
     if resource == DIRECTORY:
         return "the directory"
-    known = directory.resources.get(resource)
+    known = directory.apis.get(resource)
     return f"“{known.name}”" if known else resource
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from genkan.engine.flow import Flow
 from genkan.engine.messages import Detection, Directory, Effect, Record, Signal, SignIn
-from genkan.model import Authenticator, Channel, Grant, Message, Subject
+from genkan.model import Authenticator, Channel, Grant, Message, Reserve, Subject
 from genkan.risk.footprint import NOTHING, Footprint
 
 T = TypeVar("T")
@@ -35,6 +35,8 @@ class Loaded(Struct, frozen=True, kw_only=True):
     """Ids of every group the subject is in, directly or through other groups."""
     grant: Grant | None = None
     footprint: Footprint = NOTHING
+    reserve: Reserve | None = None
+    """The subject's, where it was asked for; None as well where nothing was ever laid by."""
     histories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -52,6 +54,8 @@ class Needs(Struct, frozen=True, kw_only=True):
     grant: str | None = None
     subject: str | None = None
     """The id of a subject, for administration: no flow leads to it."""
+    reserve: bool = False
+    """What the subject has laid by, too: no sign-in asks for it."""
     buckets: Callable[[Loaded], Iterable[str]] | None = None
     """Names the limits to load, once the rest is known."""
 

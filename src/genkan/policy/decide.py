@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from genkan.model import Kind, Purpose, Reason
+from genkan.model import SECURITY_INFO, Kind, Purpose, Reason
 from genkan.policy.ask import Ask, ask, interval, is_fresh, oldest_second
 from genkan.policy.index import PolicySet
 from genkan.policy.match import Fault, View, fault_words
@@ -78,6 +78,8 @@ def _decide_for_person(policies: Sequence[Policy], standing: Standing) -> Decisi
         policies = (*policies, _security_defaults(standing.person))
     if standing.person.has_leaked_password:
         policies = (*policies, LEAKED_PASSWORD_WITH_MFA if standing.usable else LEAKED_PASSWORD)
+    if context.demand.resource == SECURITY_INFO and standing.registered:
+        policies = (*policies, SECURITY_INFO_WITH_MFA)
     if not isinstance(policies, PolicySet):
         policies = PolicySet(policies)
     contexts = () if context.kind == "user_action" else context.demand.contexts
@@ -158,6 +160,18 @@ LEAKED_PASSWORD_WITH_MFA = replace(
     grant_controls=GrantControls(operator="AND", built_in_controls=("mfa", "passwordChange")),
 )
 """Where there is a second factor it comes first: only who passes it learns that the password was right and leaked."""
+
+SECURITY_INFO_WITH_MFA = Policy(
+    id="securityInfo",
+    display_name="Security information needs every factor that there is",
+    state="enabled",
+    conditions=Conditions(
+        users=Users(include_users=("All",)),
+        applications=Applications(include_applications=(SECURITY_INFO,)),
+    ),
+    grant_controls=GrantControls(operator="OR", built_in_controls=("mfa",)),
+)
+"""Whoever has a second factor shows it before they change how they prove themselves. Source: ENR-01, SES-08."""
 
 # What comes next? -------------------------------------------------------------------------------------
 

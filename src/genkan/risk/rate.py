@@ -252,6 +252,9 @@ SMS_FROM_NETWORK = Limit("SMS from a network", ((30, _HOUR),))
 CLIENT_GUESSES = Limit("wrong proofs of a client", ((20, _HOUR),))
 """Wrong secrets and assertions of a confidential client, per client network (THR-01). Bucket: `client_guesses`."""
 
+PAPERS_ISSUED = Limit("codes on paper issued", ((5, _DAY),))
+"""Sheets of recovery codes and freeze codes per subject, each of which is told of everywhere. Bucket: `papers`."""
+
 NUMBERS_TRIED = Limit("numbers tried", ((3, _DAY),))
 """Distinct numbers per subject in registration (conditional-access 13.2). Bucket: `numbers_tried`; see `NUMBER_NEW`."""
 
@@ -502,6 +505,11 @@ def sms_from_address(address: str) -> str:
 def sms_from_network(network: str) -> str:
     """SMS asked for by a client network."""
     return f"sms/network/{_hidden(network)}"
+
+
+def papers(subject: str) -> str:
+    """Codes on paper that were issued to a person."""
+    return f"papers/{_hidden(subject)}"
 
 
 def numbers_tried(subject: str) -> str:

@@ -9,7 +9,17 @@ from __future__ import annotations
 from hashlib import sha256
 
 from genkan.engine.messages import Directory
-from genkan.model import Attribute, Client, ClientSecret, Kind, MethodSettings, Resource, Tenant, UserFlow
+from genkan.model import (
+    SECURITY_INFO_API,
+    Attribute,
+    Client,
+    ClientSecret,
+    Kind,
+    MethodSettings,
+    Resource,
+    Tenant,
+    UserFlow,
+)
 from genkan.policy.model import (
     Applications,
     AuthenticationContext,
@@ -31,6 +41,7 @@ PASSWORD_APP = "aaaaaaaa-0000-4000-8000-0000000000a2"
 API = "aaaaaaaa-0000-4000-8000-0000000000b1"
 API_URI = "api://genkan-demo"
 API_SCOPE = f"{API_URI}/Things.Read"
+SECURITY_INFO_SCOPE = f"{SECURITY_INFO_API.uri}/{SECURITY_INFO_API.scopes[0]}"
 ADMIN = "aaaaaaaa-0000-4000-8000-0000000000c1"
 ADMIN_SECRET = "aaaaaaaa-0000-4000-8000-0000000000c2"
 POLICY = "aaaaaaaa-0000-4000-8000-0000000000d1"
@@ -52,7 +63,7 @@ def directory(admin_secret: str) -> Directory:
             name="Demo app with e-mail codes",
             user_flow=UserFlow(first_factor=Kind.EMAIL_OTP),
             origins=ANY_LOCALHOST,
-            scopes=(API_SCOPE,),
+            scopes=(API_SCOPE, SECURITY_INFO_SCOPE),
             single_page=True,
         ),
         Client(
@@ -66,7 +77,7 @@ def directory(admin_secret: str) -> Directory:
                 ),
             ),
             origins=ANY_LOCALHOST,
-            scopes=(API_SCOPE,),
+            scopes=(API_SCOPE, SECURITY_INFO_SCOPE),
             single_page=True,
         ),
         Client(

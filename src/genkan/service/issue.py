@@ -96,7 +96,7 @@ class Issuer:
             client=ready.client,
             subject=ready.subject,
             demand=ready.demand,
-            resource=directory.resources.get(ready.demand.resource),
+            resource=directory.apis.get(ready.demand.resource),
             assurance=ready.assurance,
             contexts=ready.contexts,
             groups=ready.groups,

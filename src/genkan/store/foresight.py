@@ -21,6 +21,7 @@ from genkan.engine.messages import (
     PutAuthenticator,
     PutFootprint,
     PutGrant,
+    PutReserve,
     PutSubject,
     Record,
     RevokeGrants,
@@ -94,6 +95,8 @@ class Foresight:
                 pass  # No step reads it.
             case PutAuthenticator():
                 self._subjects.add(effect.authenticator.subject)
+            case PutReserve():
+                self._subjects.add(effect.reserve.subject)
             case PutGrant():
                 self._subjects.add(effect.grant.subject)
             case RevokeGrants() | PutFootprint():

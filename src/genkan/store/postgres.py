@@ -68,15 +68,17 @@ SELECT f.version, f.body, g.revision, g.revoked_at, g.body, s.body, p.body,
                SELECT group_id FROM membership WHERE member_id = s.id
                 UNION
                SELECT m.group_id FROM membership m JOIN containing c ON m.member_id = c.id
-           ) SELECT id FROM containing) END
-  FROM unnest(CAST(? AS bytea[]), CAST(? AS text[]), CAST(? AS text[]), CAST(? AS text[])) WITH ORDINALITY
-       AS n (flow, granted, subject, identifier, place)
+           ) SELECT id FROM containing) END,
+       r.body
+  FROM unnest(CAST(? AS bytea[]), CAST(? AS text[]), CAST(? AS text[]), CAST(? AS text[]), CAST(? AS boolean[]))
+       WITH ORDINALITY AS n (flow, granted, subject, identifier, reserved, place)
   LEFT JOIN flow f ON f.id = n.flow
   LEFT JOIN refresh_grant g ON g.id = n.granted
   LEFT JOIN subject s ON s.id = coalesce(n.subject, f.subject, g.subject, (
       SELECT i.subject FROM identifier i
        WHERE i.key = coalesce(n.identifier, CAST(f.body AS json) #>> '{identifier,key}')))
   LEFT JOIN footprint p ON p.subject = s.id
+  LEFT JOIN reserve r ON n.reserved AND r.subject = s.id
  ORDER BY n.place
 """
 """What steps are decided on but for their counters: flow, grant, person, their methods and groups."""
@@ -511,6 +513,7 @@ class PostgresStore(PostgresReader, Store):
             [needs.grant for needs in steps],
             [needs.subject for needs in steps],
             [needs.identifier for needs in steps],
+            [needs.reserve for needs in steps],
         )
         for needs, row in zip(steps, execute(AT_ONCE, asked).fetchall(), strict=True):
             flow, grant, person = row[0:2], row[2:5], row[5:7]
@@ -521,6 +524,7 @@ class PostgresStore(PostgresReader, Store):
                 sql.HOLDER: [person] if person[0] is not None else [],
                 sql.AUTHENTICATORS: [(body,) for body in row[7] or ()],
                 sql.GROUPS: [(group,) for group in row[8] or ()],
+                sql.RESERVE: [(row[9],)] if row[9] is not None else [],
             }
             state = replace(needs, buckets=None)
             yield sql.load(_foreseen(seen), state, self._now, known.directory, known.has_groups)

@@ -59,6 +59,8 @@ class KeyPurpose(StrEnum):
     """Vouches for where the next page of a list begins."""
     RECEIPTS = "receipts"
     """What messages are known by to providers that report on them."""
+    PAPER = "paper"
+    """What codes on paper are compared by."""
     IMPORTS = "imports"
     """The ids of people who come from elsewhere: the same each time, and foretold by nobody."""
     WEBHOOKS = "webhooks"

@@ -34,6 +34,7 @@ from genkan.engine.messages import (
     PutFootprint,
     PutGrant,
     PutGroup,
+    PutReserve,
     PutSigningKey,
     PutSubject,
     Record,
@@ -52,6 +53,7 @@ from genkan.model import (
     Group,
     Listener,
     Message,
+    Reserve,
     Resource,
     Scalar,
     SignUpFlow,
@@ -126,6 +128,7 @@ WITH RECURSIVE containing (id) AS (
 )
 SELECT id FROM containing
 """
+RESERVE = "SELECT body FROM reserve WHERE subject = ?"
 BUCKETS = "SELECT name, history FROM bucket WHERE name IN ({})"
 
 # What a step writes. -------------------------------------------------------------------------------------------------
@@ -162,6 +165,10 @@ UPDATE_GRANT = Statement(
     "UPDATE refresh_grant SET revision = revision + 1, keep_until = ?, revoked_at = ?, body = ?"
     " WHERE id = ? AND revision = ?",
     guarded=True,
+)
+INSERT_RESERVE = Statement("INSERT INTO reserve (body, subject, revision) VALUES (?, ?, 1)")
+UPDATE_RESERVE = Statement(
+    "UPDATE reserve SET body = ?, revision = revision + 1 WHERE subject = ? AND revision = ?", guarded=True
 )
 REVOKE_GRANTS = Statement(
     "UPDATE refresh_grant SET revision = revision + 1, revoked_at = ? WHERE subject = ? AND revoked_at IS NULL"
@@ -308,6 +315,7 @@ WIPES = tuple(
         "identifier",
         "subject_extension",
         "footprint",
+        "reserve",
         "detection",
         "subject",
         "directory_group",
@@ -358,6 +366,7 @@ authenticator = msgspec.json.Decoder(Authenticator).decode
 _grant = msgspec.json.Decoder(Grant).decode
 history_of = msgspec.json.Decoder(tuple[int, ...]).decode
 _footprint = msgspec.json.Decoder(Footprint).decode
+_reserve = msgspec.json.Decoder(Reserve).decode
 _detection = msgspec.json.Decoder(Detection).decode
 _sign_in = msgspec.json.Decoder(SignIn).decode
 _detail = msgspec.json.Decoder(dict[str, Any]).decode
@@ -391,7 +400,10 @@ def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, ha
     subject, footprint = _load_subject(execute, needs, flow, grant)
     authenticators: tuple[Authenticator, ...] = ()
     groups: frozenset[str] = frozenset()
+    reserve: Reserve | None = None
     if subject is not None:
+        if needs.reserve and (row := execute(RESERVE, (subject.id,)).fetchone()):
+            reserve = _reserve(row[0])
         rows = execute(AUTHENTICATORS, (subject.id,)).fetchall()
         authenticators = tuple([authenticator(body) for (body,) in rows])
         if len(authenticators) > 1:
@@ -408,6 +420,7 @@ def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, ha
         groups=groups,
         grant=grant,
         footprint=footprint,
+        reserve=reserve,
     )
     if needs.buckets is None or not (names := dict.fromkeys(needs.buckets(loaded), ())):
         return loaded
@@ -471,6 +484,8 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
                 yield INSERT_OUTBOX, _outbox_row(effect.message, loaded.now, sealer)
             case PutAuthenticator():
                 yield _putauthenticator(effect.authenticator)
+            case PutReserve():
+                yield _put_reserve(effect.reserve)
             case PutGrant():
                 yield _put_grant(effect.grant)
             case RevokeGrants():
@@ -623,6 +638,12 @@ def _putauthenticator(authenticator: Authenticator) -> Write:
     if revision == 0:
         return INSERT_AUTHENTICATOR, (authenticator.id, authenticator.subject, state, body)
     return UPDATE_AUTHENTICATOR, (state, body, authenticator.id, revision)
+
+
+def _put_reserve(reserve: Reserve) -> Write:
+    revision = reserve.revision
+    row = (encode(replace(reserve, revision=revision + 1)).decode(), reserve.subject)
+    return (INSERT_RESERVE, row) if revision == 0 else (UPDATE_RESERVE, (*row, revision))
 
 
 def _put_grant(grant: Grant) -> Write:

@@ -20,9 +20,13 @@ def encode(raw: bytes) -> str:
 
 def decode(text: str) -> bytes | None:
     """Return the bytes of this text; None unless it is exactly what `encode` writes for them."""
-    try:
-        raw = a2b_base64(text.encode("ascii").translate(_FROM_URL) + b"=" * (-len(text) % 4))
-    except (Error, UnicodeEncodeError):
+    if "+" in text or "/" in text or "=" in text or not text.isascii():
         return None
-    # The library reads many spellings of the same bytes, and passes over what is no letter of its alphabet.
+    try:
+        raw = a2b_base64(
+            text.encode("ascii").translate(_FROM_URL) + b"=" * (-len(text) % 4), strict_mode=True
+        )
+    except Error:
+        return None
+    # The strict mode of the library lets pass bits left over that are not zero.
     return raw if encode(raw) == text else None

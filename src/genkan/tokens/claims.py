@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from genkan.model import (
     DIRECTORY,
+    SECURITY_INFO,
     Assurance,
     Client,
     Demand,
@@ -114,6 +115,8 @@ class AccessToken(Struct, frozen=True, kw_only=True, omit_defaults=True):
     acr: str
     acrs: tuple[str, ...] = ()
     email: str = ""
+    epoch: int | UnsetType = UNSET
+    """Of a token for the built-in API: the person's (`Subject.epoch`); once that has grown the token is dead."""
     groups: tuple[str, ...] = ()
     hasgroups: bool = False
     xms_cc: tuple[str, ...] = ()
@@ -238,6 +241,7 @@ def access_token(issue: Issue) -> AccessToken:
         acr=assurance.acr,
         acrs=_contexts(issue, wanted, demand.contexts),
         email=_address(issue.subject) if "email" in wanted else "",
+        epoch=issue.subject.epoch if demand.resource == SECURITY_INFO else UNSET,
         groups=_groups(issue, wanted),
         hasgroups=_has_too_many_groups(issue, wanted),
         xms_cc=demand.capabilities if "xms_cc" in wanted else (),

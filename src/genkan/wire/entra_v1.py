@@ -381,7 +381,7 @@ def _demand(form: Form, directory: Directory) -> Demand | Refused | None:
     client = directory.clients.get(form["client_id"].lower())
     if client is None:
         return None
-    demand = scopes.demand(form.get("scope"), form.get("claims"), client, directory.resources)
+    demand = scopes.demand(form.get("scope"), form.get("claims"), client, directory.apis)
     if isinstance(demand, Reason):
         return Refused(reason=demand, detail="claims" if demand is Reason.PARAMETER_MALFORMED else "")
     return demand

@@ -32,7 +32,7 @@ from genkan.risk import rate
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
 from genkan.tokens.keys import KeyRing
-from genkan.wire import entra_v1, entra_v1_words, graph, oidc, reading, ssf
+from genkan.wire import entra_v1, entra_v1_words, graph, oidc, owner, reading, ssf
 from genkan.wire.graph import api
 from genkan.wire.graph.answers import Fault, write_fault
 from genkan.wire.graph.api import Api, Tenancy
@@ -83,6 +83,7 @@ class TenantEdge:
         locate: Callable[[str], Place] = lambda _: Place(),
         administration: Tenancy | None = None,
         client_tokens: ClientTokens | None = None,
+        owner: owner.Endpoint | None = None,
         listed: Callable[[str], tuple[str, ...]] = lambda _: (),
         receivers: ssf.Endpoint | None = None,
     ) -> None:
@@ -92,6 +93,8 @@ class TenantEdge:
         self.client_tokens = client_tokens
         self.receivers = receivers
         """None: this tenant sends no security events."""
+        self.owner = owner
+        """None: people change nothing of their own accounts here."""
         self.locate = locate
         """Where an address is; the answer must be at hand, for a request waits for it."""
         self.listed = listed
@@ -292,7 +295,9 @@ class App:
         elif allowed is None:
             response = _plain(404, "not_found", "There is no such endpoint.")
         elif method == "OPTIONS":
-            response = _preflight(tenant, headers, allowed)
+            response = _preflight(
+                tenant, headers, allowed, owner.HEADERS if endpoint in owner.METHODS else ""
+            )
         elif method not in allowed and not (method == "HEAD" and "GET" in allowed):
             response = entra_v1_words.write_misuse(
                 request,
@@ -303,6 +308,8 @@ class App:
             )
         elif endpoint in ssf.METHODS:
             response = await _receiver(tenant, request, receive)
+        elif endpoint in owner.METHODS:
+            response = await self._of_owner(tenant, request, receive)
         elif "GET" in allowed:
             response = _document(tenant, endpoint)
         else:
@@ -313,6 +320,27 @@ class App:
             cors += (("access-control-allow-origin", origin),)
         named = (("client-request-id", request.correlation_id), ("x-ms-request-id", request.trace_id))
         await _send(send, replace(response, headers=(*response.headers, *cors, *named)), method == "HEAD")
+
+    async def _of_owner(self, tenant: TenantEdge, request: Request, receive: Receive) -> Response:
+        """One request of a person about their own account, who shows a token."""
+        if tenant.owner is None:
+            return _plain(404, "not_found", "There is no such endpoint.")
+        if not tenant.paces(request.address):
+            return entra_v1_words.write_refused(
+                request, Refused(reason=Reason.TOO_MANY_REQUESTS), tenant.clock()
+            )
+        body = await _body(request.headers, receive)
+        if body is None:
+            limit = f"Send at most {reading.MAX_BODY_BYTES} bytes, within {SLOW_BODY_SECONDS} seconds."
+            return entra_v1_words.write_misuse(request, 413, limit, tenant.clock())
+        try:
+            return await tenant.owner(replace(request, body=body))
+        except StoreUnavailable:
+            log.warning("store.unavailable", extra=_about(request))
+            return entra_v1_words.write_refused(request, Refused(reason=Reason.OVERLOADED), tenant.clock())
+        except Exception:  # noqa: BLE001 - a fault is an answer too, and never a traceback
+            log.exception("http.fault", extra=_about(request))
+            return entra_v1_words.write_refused(request, Refused(reason=Reason.FAULT), tenant.clock())
 
     async def _native(self, tenant: TenantEdge, request: Request, receive: Receive) -> Response:
         """One native request: the dialect reads, the conductor answers, the dialect writes."""
@@ -351,6 +379,7 @@ def _about(request: Request) -> dict[str, str]:
 
 METHODS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(entra_v1.READERS, ("POST",)),
+    **owner.METHODS,
     **dict.fromkeys((oidc.DISCOVERY, oidc.DISCOVERY_PLAIN, oidc.KEYS, *ssf.CONFIGURATIONS), ("GET",)),
     **ssf.METHODS,
 }
@@ -378,7 +407,9 @@ async def _receiver(tenant: TenantEdge, request: Request, receive: Receive) -> R
     return await tenant.receivers(replace(request, body=body, method=method))
 
 
-def _preflight(tenant: TenantEdge, headers: Mapping[str, str], allowed: Iterable[str]) -> Response:
+def _preflight(
+    tenant: TenantEdge, headers: Mapping[str, str], allowed: Iterable[str], further: str = ""
+) -> Response:
     """Answer a browser's question before the call; for a foreign origin nothing is allowed (BRW-01)."""
     if not tenant.allows(headers.get("origin", "")):
         return Response(status=204)
@@ -390,7 +421,7 @@ def _preflight(tenant: TenantEdge, headers: Mapping[str, str], allowed: Iterable
         status=204,
         headers=(
             ("access-control-allow-methods", ", ".join((*allowed, "OPTIONS"))),
-            ("access-control-allow-headers", ", ".join((ALLOWED_HEADERS, *extra))),
+            ("access-control-allow-headers", ", ".join((ALLOWED_HEADERS, *filter(None, (further, *extra))))),
             ("access-control-max-age", PREFLIGHT_SECONDS),
         ),
     )

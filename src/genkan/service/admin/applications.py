@@ -236,6 +236,14 @@ def principal_of(directory: Directory, id: str) -> Application | None:
     return next((a for a in all_of(directory) if a.principal_id == id), None)
 
 
+def offered(directory: Directory) -> tuple[Application, ...]:
+    """Return every application that offers an API: the built-in one too, which nobody can change."""
+    return tuple(
+        Application(id=api.id, client=directory.clients.get(api.id), resource=api)
+        for api in directory.apis.values()
+    )
+
+
 def scopes_of(app: Application) -> tuple[PermissionScope, ...]:
     """Return the scopes of the API that an application offers, with their ids."""
     if app.resource is None:
@@ -255,15 +263,14 @@ def wants_of(app: Application, directory: Directory) -> str:
     if app.client.registration.wants != "[]":
         return app.client.registration.wants
     wanted = []
-    for resource in directory.resources.values():
-        api = Application(id=resource.id, client=directory.clients.get(resource.id), resource=resource)
+    for api in offered(directory):
         access = [
             {"id": scope.id, "type": "Scope"}
             for scope in scopes_of(api)
-            if f"{resource.uri}/{scope.value}" in app.client.scopes
+            if api.resource is not None and f"{api.resource.uri}/{scope.value}" in app.client.scopes
         ]
         if access:
-            wanted.append({"resourceAppId": resource.id, "resourceAccess": access})
+            wanted.append({"resourceAppId": api.id, "resourceAccess": access})
     return msgspec.json.encode(wanted).decode()
 
 
@@ -539,7 +546,7 @@ def _resource(
     uri = uris[0] if uris else f"api://{found.id}"
     if not _is_uri(uri) or len(uri) > 255:
         return invalid("An identifierUri is an absolute URI.", "identifierUris")
-    if any(other.uri == uri and other.id != found.id for other in directory.resources.values()):
+    if any(other.uri == uri and other.id != found.id for other in directory.apis.values()):
         return Refusal(
             why="taken", text="Another application has this identifierUri.", target="identifierUris"
         )
@@ -559,7 +566,7 @@ def _asks_for(wants: str, directory: Directory) -> tuple[str, ...] | Refusal:
         return invalid("requiredResourceAccess is a list of APIs and their scopes.", "requiredResourceAccess")
     found: list[str] = []
     for api in wanted:
-        app = by_app_id(directory, api.resource_app_id)
+        app = next((a for a in offered(directory) if a.id == api.resource_app_id), None)
         if app is None or app.resource is None:
             continue
         ids = {access.id for access in api.resource_access if access.type == "Scope"}

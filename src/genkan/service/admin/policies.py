@@ -181,7 +181,7 @@ def _judged(view: View, document: object, beside: Policy | None) -> Policy | Ref
             users=known("users", view.existing("subject", named["users"])),
             groups=known("groups", view.existing("group", named["groups"])),
             roles=known("roles", ()),
-            applications=known("applications", {*directory.clients, *directory.resources}),
+            applications=known("applications", {*directory.clients, *directory.apis}),
             locations=known("locations", directory.locations),
             strengths=known("strengths", directory.strengths),
             contexts=known("contexts", directory.contexts),

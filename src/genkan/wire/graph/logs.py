@@ -177,7 +177,7 @@ def shown_sign_in(entry: SignIn, directory: Directory, *, with_policies: bool) -
     """Return an entry of the sign-in log as it is shown."""
     number, why = _status(entry)
     app = by_app_id(directory, entry.client)
-    resource = directory.resources.get(entry.resource)
+    resource = directory.apis.get(entry.resource)
     level, account = entry.risk.level, entry.account_risk
     details = "MFA required" if entry.outcome in ("mfa", "register") else None
     principal = f"{entry.subject}@{domain(directory.tenant)}" if entry.subject else ""
