@@ -386,6 +386,20 @@ def receivers() -> Schema:
             }
             said["requestBody"] = {"content": {"application/json": {"schema": body}}}
         entry[method.lower()] = said
+    found["/{tenant}" + ssf.EVENTS] = {
+        "parameters": [{"$ref": "#/components/parameters/tenant"}],
+        "post": {
+            "tags": ["security events"],
+            "operationId": "postSsfEvents",
+            "summary": "Tell of an event: the token of a transmitter that is heard here (RFC 8935)",
+            "security": [],
+            "requestBody": {"content": {"application/secevent+jwt": {"schema": {"type": "string"}}}},
+            "responses": {
+                "202": {"description": "Heard, whatever follows from it."},
+                "4XX": as_json(of_value({"err": "", "description": ""}), "Not in order."),
+            },
+        },
+    }
     return found
 
 

@@ -102,6 +102,9 @@ def receiving(folder: Path) -> Iterator[Receiver]:
             self.end_headers()
             self.wfile.write(said.body)
 
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def log_message(self, *_: object) -> None:
             pass
 

@@ -39,6 +39,7 @@ from genkan.service.admin.door import Door
 from genkan.service.conduct import Conductor, FlowKeys
 from genkan.service.extensions import ExtensionCalls
 from genkan.service.hashing import Hashing
+from genkan.service.incoming import Incoming
 from genkan.service.issue import Issuer
 from genkan.service.leaks import LeakedPasswords
 from genkan.service.otp_send import OtpSend
@@ -57,6 +58,7 @@ from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, Sealer, open_mast
 from genkan.store.sqlite import InUse
 from genkan.store.tenant import Reader, Store
 from genkan.telemetry import configure, log
+from genkan.tokens import metadata
 from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
 from genkan.wire import health, ssf
@@ -273,6 +275,14 @@ class TenantRuntime:
                 ring=self.ring,
                 base_url=base_url,
                 seal=secrets.seal,
+                incoming=Incoming(
+                    store,
+                    around.pinned,
+                    directory=store.directory,
+                    clock=clock.now,
+                    issuer=lambda: metadata.issuer(base_url, tenant_id),
+                    on_emit=self.wake,
+                ),
             ),
             owner=OwnerEndpoint(
                 owner=Owner(

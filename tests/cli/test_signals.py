@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,22 @@ def test_what_nobody_took_is_seen_and_offered_again(genkan: Command, app: str, f
     assert "Offered again: 1" in genkan("signals", "retry", one["jti"]).ok().out
     (listed,) = genkan("signals", "list", "--json").lines()
     assert (listed["waiting"], listed["dead"]) == (1, 0)
+
+
+def test_somebody_is_heard_shown_and_heard_no_more(genkan: Command, tmp_path: Path) -> None:
+    from joserfc.jwk import ECKey, KeySet
+
+    key = ECKey.generate_key("P-256")
+    keys = tmp_path / "jwks.json"
+    keys.write_text(json.dumps(KeySet([key]).as_dict(private=False)))
+    words = ("--issuer", "https://mail.example", "--audience", "genkan")
+
+    assert "Nobody else's" in genkan("signals", "trusted").ok().out
+    assert "Give the keys" in genkan("signals", "trust", "Mail", *words).no()
+    assert "heard at /ssf/events" in genkan("signals", "trust", "Mail", *words, "--keys", keys).ok().out
+    (one,) = genkan("signals", "trusted", "--json").lines()
+    assert (one["name"], one["issuer"], one["endsSessions"]) == ("Mail", "https://mail.example", True)
+    assert "https://mail.example" in genkan("signals", "trusted").ok().out
+    assert "Would hear Mail no more" in genkan("signals", "distrust", "Mail", "--dry-run").ok().out
+    assert "no more" in genkan("signals", "distrust", "Mail", "--yes").ok().out
+    assert "Nobody called Mail" in genkan("signals", "distrust", "Mail", "--yes").no()

@@ -373,6 +373,13 @@ def test_a_session_control_is_enough(session: object) -> None:
     assert the_number(a_document(grantControls=None, sessionControls=session)) is None
 
 
+@pytest.mark.parametrize(
+    "name", ["applicationEnforcedRestrictions", "cloudAppSecurity", "secureSignInSession"]
+)
+def test_a_session_control_that_nobody_has_switched_on_is_none(name: str) -> None:
+    assert the_number(a_document(grantControls=None, sessionControls={name: {}})) == 9010
+
+
 @pytest.mark.proves("CAV-11")
 @pytest.mark.parametrize("grant", [{}, {"operator": "OR"}, {"operator": "OR", "builtInControls": []}])
 def test_v11_grant_controls_control_something(grant: object) -> None:

@@ -25,6 +25,7 @@ from genkan.tokens.claims import (
     client_token,
     id_token,
     pairwise,
+    with_added,
 )
 from genkan.tokens.jwt import sign, verify
 from genkan.tokens.scopes import parse
@@ -434,3 +435,15 @@ def test_the_token_of_an_administration_client_lives_for_a_second_less_than_an_h
     assert (claims["nbf"], claims["iat"], claims["exp"]) == (SECONDS, SECONDS, SECONDS + 3599)
     assert (claims["aud"], claims["roles"], claims["epoch"]) == (ADMINISTRATION, ["User.Read.All"], 3)
     assert (claims["sub"], claims["oid"], claims["appid"], claims["jti"]) == ("p", "p", APP.id, "t")
+    assert not [name for name, value in claims.items() if value in (None, "", [])]
+
+
+@pytest.mark.proves("WHK-04")
+def test_what_an_extension_adds_stands_beside_what_a_token_says_and_never_in_its_place() -> None:
+    token = access_token(ISSUE)
+    said = {"seat": "12A", "roles_here": ("pilot",), "sub": "another", "AUD": "another", "acr": "another"}
+
+    added = written(with_added(token, replace(ISSUE, claims=said)))
+
+    assert added == {**written(token), "seat": "12A", "roles_here": ["pilot"]}
+    assert with_added(token, ISSUE) is token

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from genkan.bootstrap import Clock, Office
     from genkan.engine.messages import Directory
     from genkan.engine.transaction import Dead
-    from genkan.model import Stream
+    from genkan.model import Stream, Transmitter
     from genkan.service.admin.door import Actor, Refusal
     from genkan.store.tenant import Reader
 
@@ -312,6 +312,119 @@ def retry(id: str, data: Path, tenant: str | None) -> None:
     if not count:
         raise click.ClickException("There is no such dead event." if id else "There are no dead events.")
     click.echo(f"Offered again: {count}.")
+
+
+@signals.command(context_settings=CONTEXT)
+@click.argument("name")
+@click.option("--issuer", required=True, help="The iss of its events.")
+@click.option("--audience", required=True, help="What their aud has to be.")
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    help="A file with its public keys, as a JWK set.",
+)
+@click.option("--keys-url", default="", metavar="URL", help="Where its keys are published; https.")
+@click.option("--keep-sessions", is_flag=True, help="Its events raise risk, and end no session.")
+@deployment
+@as_json
+def trust(
+    name: str,
+    issuer: str,
+    audience: str,
+    keys: Path | None,
+    keys_url: str,
+    keep_sessions: bool,
+    data: Path,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
+    """
+    Hear the security events of somebody else. They may raise risk and end sessions, and never the contrary.
+
+    \b
+    Examples:
+      genkan signals trust Mail --issuer https://mail.example --audience genkan --keys-url https://mail.example/jwks
+    """
+    from genkan.model import Transmitter
+    from genkan.service.admin import streams
+
+    new = Transmitter(
+        id="",
+        name=name,
+        issuer=issuer,
+        audience=audience,
+        keys=keys.read_text(encoding="utf-8") if keys is not None else "",
+        keys_url=keys_url,
+        ends_sessions=not keep_sessions,
+    )
+    made = done(data, tenant, lambda office, actor: streams.trust(office.door, actor, new))
+    if as_json:
+        as_lines([{"id": made.id, "name": made.name, "issuer": made.issuer}])
+        return
+    click.echo(f"Events of {made.issuer} are heard at /ssf/events below the tenant.")
+
+
+@signals.command(context_settings=CONTEXT)
+@deployment
+@as_json
+def trusted(data: Path, tenant: str | None, as_json: bool) -> None:
+    """
+    List whose security events are heard.
+
+    \b
+    Examples:
+      genkan signals trusted
+    """
+
+    async def look(reader: Reader, _: Clock) -> list[Transmitter]:
+        return list(reader.directory().transmitters.values())
+
+    found = looked_at(data, tenant, look)
+    if as_json:
+        as_lines(
+            {
+                "id": one.id,
+                "name": one.name,
+                "issuer": one.issuer,
+                "audience": one.audience,
+                "keysUrl": one.keys_url,
+                "endsSessions": one.ends_sessions,
+            }
+            for one in found
+        )
+        return
+    as_table(
+        ("Name", "Issuer", "Audience", "Keys", "Ends sessions"),
+        ((t.name, t.issuer, t.audience, t.keys_url or "given", t.ends_sessions) for t in found),
+        "Nobody else's security events are heard.",
+    )
+
+
+@signals.command(context_settings=CONTEXT)
+@click.argument("name")
+@deployment
+@destroys
+def distrust(name: str, data: Path, tenant: str | None, yes: bool, dry_run: bool) -> None:
+    """
+    Hear somebody's security events no more. NAME is a name, an issuer or an id.
+
+    \b
+    Examples:
+      genkan signals distrust Mail --dry-run
+    """
+    from genkan.service.admin import streams
+
+    async def look(reader: Reader, _: Clock) -> Transmitter:
+        for one in reader.directory().transmitters.values():
+            if name in (one.id, one.name, one.issuer):
+                return one
+        raise click.ClickException(f"Nobody called {name} is heard.")
+
+    found = looked_at(data, tenant, look)
+    if agreed(f"Hear {found.name} no more", yes=yes, dry_run=dry_run):
+        done(data, tenant, lambda office, actor: streams.distrust(office.door, actor, found.id))
+        click.echo(f"{found.name} is heard no more.")
 
 
 def _set_status(receiver: str, status: Any, reason: str, data: Path, tenant: str | None) -> None:

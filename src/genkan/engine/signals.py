@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from genkan.engine.flow import guid
@@ -122,13 +123,16 @@ def following(
     entropy: Entropy,
     person: Callable[[str], Subject | None],
     methods: Callable[[str], Iterable[Authenticator]],
+    tenant: str,
+    txn: str = "",
 ) -> tuple[Emit, ...]:
     """
     The signals that follow from a change.
 
     `person` and `methods` say how somebody stands before it; of who is only added by it nobody is told anything.
+    `txn` is that of what others said, where that is what caused it.
     """
-    txn = entropy.guid("signals")
+    txn = txn or f"{origin(tenant)}.{entropy.guid('signals')}"
     put = {effect.subject.id: effect.subject for effect in effects if isinstance(effect, PutSubject)}
     incidents = {id: incident for id, one in put.items() if (incident := incident_of(one)) is not None}
     said: list[Emit] = []
@@ -146,6 +150,11 @@ def following(
         )
         said.append(Emit(one))
     return tuple(said)
+
+
+def origin(tenant: str) -> str:
+    """How every `txn` of a tenant begins, so that it knows again what comes back to it by way of others."""
+    return blake2b(tenant.encode(), digest_size=6).hexdigest()
 
 
 def incident_of(subject: Subject) -> datetime | None:
@@ -211,6 +220,53 @@ def _of_account(before: Subject, after: Subject) -> Iterator[_Change]:
     if level is not None and level != (was or "LOW"):
         known = {"previous_level": was} if was is not None else {}
         yield RISK_LEVEL_CHANGE, after.id, {"current_level": level, **known}
+
+
+# What others say. ---------------------------------------------------------------------------------------------------
+
+
+class Tightening(Struct, frozen=True, kw_only=True):
+    """What follows from what somebody else says of a person. There is nothing that would loosen anything (WHK-07)."""
+
+    level: RiskLevel = "none"
+    """The account is at this risk at least."""
+    ends: bool = False
+    """Its sessions end."""
+
+
+_ENDS: Final = frozenset({SESSION_REVOKED, RISC + "sessions-revoked"})
+_COMPROMISED: Final = frozenset({CREDENTIAL_COMPROMISE})
+_DOUBTFUL: Final = frozenset(
+    {
+        CHANGE_REQUIRED,
+        RECOVERY_ACTIVATED,
+        RISC + "account-purged",
+        RISC + "identifier-changed",
+        RISC + "identifier-recycled",
+    }
+)
+
+
+def tightening(event: str, members: Mapping[str, Any]) -> Tightening | None:
+    """What follows from an event of somebody else's; None: nothing, as from all that says that something is well."""
+    if event in _ENDS:
+        return Tightening(ends=True)
+    if event in _COMPROMISED or (event == ACCOUNT_DISABLED and members.get("reason") == "hijacking"):
+        return Tightening(level="high", ends=True)
+    if event in _DOUBTFUL or event == ACCOUNT_DISABLED:
+        return Tightening(level="medium")
+    if event == CREDENTIAL_CHANGE and members.get("change_type") in ("revoke", "delete"):
+        return Tightening(level="medium")
+    if event == RISK_LEVEL_CHANGE and members.get("principal") == "USER":
+        match members.get("current_level"):
+            case "HIGH":
+                return Tightening(level="high")
+            case "MEDIUM":
+                return Tightening(level="medium")
+    return None
+
+
+# To whom. -----------------------------------------------------------------------------------------------------------
 
 
 def heard_by(stream: Stream, emit: Emit) -> Signal | None:

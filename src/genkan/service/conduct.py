@@ -319,6 +319,7 @@ class _Step:
             entropy=self._entropy,
             person=lambda id: loaded.subject if loaded.subject and loaded.subject.id == id else None,
             methods=lambda id: (a for a in loaded.authenticators if a.subject == id),
+            tenant=loaded.directory.tenant.id,
         )
 
     def _admitted(self, loaded: Loaded) -> Flow | None:

@@ -1,5 +1,5 @@
 """
-Post to an address that an administrator has written down, and never be led anywhere else (WHK-01, WHK-02).
+Call an address that an administrator has written down, and never be led anywhere else (WHK-01, WHK-02).
 
 The name is resolved once for a call, every address that it has is looked at, and the connection goes to the one that
 was looked at, with the certificate verified for the name. https alone, no redirect, no proxy, no cookie, nothing
@@ -108,6 +108,15 @@ class Pinned:
 
         Raises: `NotCalled`.
         """
+        return await self._call("POST", url, headers, body, within)
+
+    async def get(self, url: str, within: float) -> Answered:
+        """The same of a GET. Raises: `NotCalled`."""
+        return await self._call("GET", url, {}, None, within)
+
+    async def _call(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, within: float
+    ) -> Answered:
         is_sent = False
 
         async def trace(event: str, _: object) -> None:
@@ -116,7 +125,7 @@ class Pinned:
 
         try:
             async with asyncio.timeout(within):
-                return await self._post(url, headers, body, trace)
+                return await self._sent(method, url, headers, body, trace)
         except TimeoutError:
             raise NotCalled(
                 "it did not answer in time", is_unclear=is_sent, is_late=True, again=True
@@ -125,7 +134,9 @@ class Pinned:
             fault.is_unclear = is_sent and not fault.is_too_long
             raise
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes, trace: Trace) -> Answered:
+    async def _sent(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, trace: Trace
+    ) -> Answered:
         import httpx2  # 60 ms, which only those pay who call
 
         parts = urlsplit(url)
@@ -144,7 +155,7 @@ class Pinned:
         for left, address in enumerate(addresses, start=1 - len(addresses)):
             try:
                 async with self._client(host).stream(
-                    "POST",
+                    method,
                     f"https://{_bracketed(address)}:{port}{path}",
                     content=body,
                     headers=sent,

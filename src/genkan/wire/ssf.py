@@ -23,6 +23,7 @@ from genkan.service.admin import streams
 from genkan.service.admin.door import Actor, Door, Refusal
 from genkan.service.admin.streams import RECEIVE, Seal, StreamChange
 from genkan.service.clients import may_act_from
+from genkan.service.incoming import Incoming
 from genkan.service.issue import Issuer
 from genkan.service.ports import SignalStore
 from genkan.service.signals import Signals, error_of
@@ -30,6 +31,7 @@ from genkan.telemetry import log
 from genkan.tokens import jwt, metadata
 from genkan.tokens.keys import KeyRing
 
+EVENTS: Final = "/ssf/events"
 STREAM, STATUS, VERIFY, POLL = "/ssf/stream", "/ssf/status", "/ssf/verify", "/ssf/poll"
 ADD_SUBJECT, REMOVE_SUBJECT = "/ssf/subjects/add", "/ssf/subjects/remove"
 CONFIGURATION: Final = "/.well-known/ssf-configuration"
@@ -48,6 +50,15 @@ MOST_AT_ONCE: Final = 100
 MOST_ACKS: Final = 1000
 INTERVAL: Final = 30
 """Seconds between two verifications."""
+
+
+FLAWS: Final[Mapping[str, str]] = {
+    "invalid_request": "This is no security event token in order, and of now.",
+    "invalid_key": "The signature is wrong, or its key is not known here.",
+    "invalid_issuer": "Nobody of this issuer is heard here.",
+    "invalid_audience": "It is for somebody else.",
+}
+"""What is wrong with an event (RFC 8935 2.4)."""
 
 
 class Called(NamedTuple):
@@ -77,10 +88,13 @@ class Endpoint(Struct, frozen=True, kw_only=True, dict=True):
     ring: Callable[[], KeyRing]
     base_url: str
     seal: Seal
+    incoming: Incoming
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request to one of `METHODS`. Never raises."""
         try:
+            if request.path == EVENTS:
+                return await self._hear(request)
             route = ROUTES[request.method, request.path]
             return await route.handler(self, self._allowed(request, route.scope))
         except _No as no:
@@ -93,6 +107,21 @@ class Endpoint(Struct, frozen=True, kw_only=True, dict=True):
         except Exception:  # noqa: BLE001 - a fault is an answer too, and never a traceback
             log.exception("http.fault", extra=_about(request))
             return _No(500, "server_error", "Something broke on our side; see the log.").response
+
+    async def _hear(self, request: Request) -> Response:
+        """Take an event of somebody else (RFC 8935 2). The answer is the same whether or not anything follows."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        try:
+            token = request.body.decode("ascii").strip()
+        except UnicodeDecodeError:
+            token = ""
+        flaw = "invalid_request"
+        if kind == "application/secevent+jwt" and token:
+            found = await self.incoming.hear(token, request.correlation_id)
+            if found is None:
+                return Response(status=202)
+            flaw = found
+        return json_response({"err": flaw, "description": FLAWS[flaw]}, 400)
 
     def configuration(self) -> Response:
         """What anybody may know of this tenant as a transmitter (SSF 1.0, 7.1)."""
@@ -322,7 +351,8 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
     ),
 }
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {
-    path: tuple(m for m, p in ROUTES if p == path) for _, path in ROUTES
+    **{path: tuple(m for m, p in ROUTES if p == path) for _, path in ROUTES},
+    EVENTS: ("POST",),
 }
 """Every path below a tenant, and the methods it takes."""
 

@@ -160,6 +160,7 @@ def _signals(view: View, effects: Sequence[Effect]) -> tuple[Emit, ...]:
         entropy=entropy(),
         person=view.person,
         methods=view.every_authenticator,
+        tenant=view.directory.tenant.id,
     )
 
 

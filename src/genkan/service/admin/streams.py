@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
@@ -30,7 +31,7 @@ from genkan.engine.messages import (
     Silence,
 )
 from genkan.engine.transaction import Change, Loaded, Needs
-from genkan.model import Stream, Subject
+from genkan.model import Stream, Subject, Transmitter
 from genkan.risk import rate
 from genkan.service.admin.door import (
     Act,
@@ -260,6 +261,61 @@ async def retry(door: Door, store: SignalStore, actor: Actor, id: str = "") -> i
     await door.store.administer(lambda _: (Change(effects=(noted,)), None))
     door.on_deliver()
     return count
+
+
+# Whom we hear. ------------------------------------------------------------------------------------------------------
+
+TRUST = Act("Add signal transmitter", "ApplicationManagement", "Add", "Other")
+DISTRUST = Act("Delete signal transmitter", "ApplicationManagement", "Delete", "Other")
+LONGEST_KEYS: Final = 32 * 1024
+
+
+async def trust(door: Door, actor: Actor, new: Transmitter) -> Transmitter | Refusal:
+    """
+    Hear the security events of somebody else, who is known by an issuer and by keys. `new.id` is made up.
+
+    Refuses: an issuer that is heard already, or is our own; keys that are none, given both ways or neither.
+    """
+    draw = entropy()
+
+    def decide(view: View) -> Done[Transmitter] | Refusal:
+        made = replace(new, id=draw.guid("transmitter"), created_at=view.now)
+        if any(one.issuer == made.issuer for one in view.directory.transmitters.values()):
+            return Refusal(why="taken", text="This issuer is heard already: remove it first.")
+        if not all(map(_is_line, (made.name, made.issuer, made.audience))):
+            return invalid("A transmitter has a name, an issuer and an audience.")
+        if bool(made.keys) == bool(made.keys_url):
+            return invalid("Give the keys of a transmitter, or the address where they are.", "keys")
+        if made.keys_url and _unfit(made.keys_url) is not None:
+            return invalid("Keys are fetched from an https address.", "keys")
+        if made.keys and not _are_public(made.keys):
+            return invalid("The keys are a JWK set of public RSA or P-256 keys.", "keys")
+        changes = tuple(
+            (name, None, value) for name, value in (("issuer", made.issuer), ("audience", made.audience))
+        )
+        return Done(made, Target(id=made.id, name=made.name, changes=changes), (PutDocument(made),))
+
+    return await door.act(actor, TRUST, decide)
+
+
+async def distrust(door: Door, actor: Actor, id: str) -> Transmitter | Refusal:
+    """Hear somebody no more."""
+
+    def decide(view: View) -> Done[Transmitter] | Refusal:
+        found = view.directory.transmitters.get(id)
+        if found is None:
+            return missing("transmitter", id)
+        return Done(found, Target(id=id, name=found.name), (RemoveDocument("transmitter", id),))
+
+    return await door.act(actor, DISTRUST, decide, id)
+
+
+def _are_public(text: str) -> bool:
+    try:
+        keys = msgspec.json.decode(text)["keys"] if len(text) <= LONGEST_KEYS else []
+        return bool(keys) and all(k["kty"] in ("RSA", "EC") and not {"d", "k"} & set(k) for k in keys)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 # About whom. --------------------------------------------------------------------------------------------------------
