@@ -153,7 +153,7 @@ class Identifier(Struct, frozen=True):
         return f"{self.kind}:{self.key}"
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class Place(Struct, frozen=True, kw_only=True, gc=False):
     """Where an address seems to be, as far as anybody knows."""
 
     country: str | None = None
@@ -164,7 +164,7 @@ class Place(Struct, frozen=True, kw_only=True):
     """Degrees east."""
 
 
-class Risk(Struct, frozen=True, kw_only=True):
+class Risk(Struct, frozen=True, kw_only=True, gc=False):
     """How an attempt looks to the server, and why. Each reason is a word of Graph's `riskEventType`."""
 
     level: RiskLevel = "hidden"
@@ -328,7 +328,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """The role it played. `verified`: an address proven at sign-up or reset; a method just enrolled is `second`."""
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     """A proof that was tried, as logs tell it."""
 
     kind: Kind

@@ -412,7 +412,7 @@ class Record(Struct, frozen=True, kw_only=True):
     """What explains the step: the kind of proof, the policy trace."""
 
 
-class SignIn(Struct, frozen=True, kw_only=True):
+class SignIn(Struct, frozen=True, kw_only=True, gc=False):
     """
     The sign-in log's entry for one flow, or for one refresh. Written anew, under the same id, as the flow goes on.
 

@@ -589,7 +589,7 @@ Result = Literal[
 ]
 
 
-class Applied(Struct, frozen=True, array_like=True):
+class Applied(Struct, frozen=True, array_like=True, gc=False):
     """What became of one policy (section 14). A list where it is kept: a log holds one for every policy."""
 
     policy: str

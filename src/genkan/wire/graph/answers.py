@@ -79,7 +79,8 @@ def time(moment: datetime | None) -> str | None:
 
 def exact_time(moment: datetime) -> str:
     """Return a time with its fraction, for logs."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    text = (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat()
+    return f"{text[:26]}Z" if text[19] == "." else f"{text[:19]}.000000Z"
 
 
 # Pages. -------------------------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ class Call(Struct, frozen=True, kw_only=True, dict=True):
     def collection(
         self,
         of: str,
-        values: Sequence[Mapping[str, Any]],
+        values: Sequence[Mapping[str, Any] | Struct],
         *,
         count: int | None = None,
         goes_on: Sequence[str | int] | None = None,

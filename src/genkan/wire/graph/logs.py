@@ -8,14 +8,14 @@ Source: admin-graph-api 5.7, 6.5; conditional-access 14; LOG-01.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
-from msgspec import Struct
-from msgspec.structs import replace
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import fields, replace
 
 from genkan.engine.messages import Detection, Directory, SignIn
 from genkan.engine.queries import All, AuditQuery, Filter, Not, Query, Some, Term, holds
@@ -36,6 +36,8 @@ from genkan.wire.graph.reads import selected, texts, written
 from genkan.wire.graph.users import principal_name
 
 T = TypeVar("T", SignIn, Audited)
+Made = TypeVar("Made")
+About = TypeVar("About", bound=Hashable)
 
 MOST_ROWS = 1000
 LOOKED_AT = 4000
@@ -173,73 +175,173 @@ def _same_text(found: object) -> str | None:
 # Sign-ins. ----------------------------------------------------------------------------------------------------------
 
 
-def shown_sign_in(entry: SignIn, directory: Directory, *, with_policies: bool) -> dict[str, Any]:
+class _Sight:
+    """One look at the sign-in log: what many of its rows have in common is made once."""
+
+    def __init__(self, directory: Directory, *, with_policies: bool) -> None:
+        self._directory = directory
+        self.domain = domain(directory.tenant)
+        self._with_policies = with_policies
+        self._made: dict[object, Any] = {}
+
+    def of(self, entry: SignIn) -> Shown:
+        """An entry as it is shown."""
+        subject, level, policies = entry.subject, entry.risk.level, entry.policies
+        mfa = entry.requires_mfa
+        judged, applied = self._once(policies, self._judged)
+        outcome = (entry.reason, entry.outcome, entry.number, entry.because)
+        status = self._made.get(outcome)
+        if status is None:
+            status = self._made[outcome] = _shown_status(entry)
+        return Shown(
+            entry.id,
+            exact_time(entry.at),
+            subject or "",
+            f"{subject}@{self.domain}".lower() if subject else "",
+            entry.name,
+            entry.client,
+            entry.client_name or self._once(("app", entry.client), self._app),
+            entry.address,
+            CLIENT_APPS.get(entry.client_app, "Other clients"),
+            entry.correlation_id,
+            entry.interactive,
+            KINDS[entry.interactive],
+            judged,
+            entry.resource,
+            self._once(("resource", entry.resource), self._resource),
+            status,
+            self._once(("device", entry.platform), _device),
+            self._once(("location", entry.place.country), _location),
+            level,
+            entry.account_risk,
+            "atRisk" if level in ("low", "medium", "high") else "none",
+            "none",
+            entry.risk.reasons,
+            applied,
+            "multiFactorAuthentication" if mfa else "singleFactorAuthentication",
+            REQUIREMENT if mfa else [],
+            [_detail(step) for step in entry.steps],
+            _mfa(entry),
+            "nativeAuth",
+            [{"id": context, "detail": "required"} for context in entry.contexts],
+            [entry.resource],
+            self._once(("places", entry.address), self._places),
+        )
+
+    def _judged(self, policies: tuple[Applied, ...]) -> tuple[str, list[dict[str, Any]]]:
+        """What became of policies, and which they were, as far as that may be seen."""
+        return _policy_status(policies), [_applied(one) for one in policies] if self._with_policies else []
+
+    def _app(self, about: tuple[str, str]) -> str:
+        app = by_app_id(self._directory, about[1])
+        return app.name if app else ""
+
+    def _resource(self, about: tuple[str, str]) -> str:
+        if about[1] == DIRECTORY:
+            return "Directory"
+        resource = self._directory.apis.get(about[1])
+        return resource.name if resource else ""
+
+    def _places(self, about: tuple[str, str]) -> list[dict[str, Any]]:
+        return _places(about[1], self._directory)
+
+    def _once(self, about: About, make: Callable[[About], Made]) -> Made:
+        """What is made of this; the same for whatever is equal."""
+        found: Made | None = self._made.get(about)
+        if found is None:
+            found = self._made[about] = make(about)
+        return found
+
+
+class Shown(Struct, frozen=True, rename="camel", gc=False):
+    """
+    An entry of the sign-in log as it is shown.
+
+    A struct, and not a dict as elsewhere: a page has a thousand, and its collector of garbage is not to look at each.
+    """
+
+    id: str
+    created_date_time: str
+    user_id: str
+    user_principal_name: str
+    user_display_name: str
+    app_id: str
+    app_display_name: str
+    ip_address: str
+    client_app_used: str
+    correlation_id: str
+    is_interactive: bool
+    sign_in_event_types: list[str]
+    conditional_access_status: str
+    resource_id: str
+    resource_display_name: str
+    status: dict[str, Any]
+    device_detail: dict[str, Any]
+    location: dict[str, Any]
+    risk_level_during_sign_in: str
+    risk_level_aggregated: str
+    risk_state: str
+    risk_detail: str
+    risk_event_types_v2: tuple[str, ...] = field(name="riskEventTypes_v2")
+    applied_conditional_access_policies: list[dict[str, Any]]
+    authentication_requirement: str
+    authentication_requirement_policies: list[dict[str, str]]
+    authentication_details: list[_Detail]
+    mfa_detail: dict[str, Any] | None
+    authentication_protocol: str
+    authentication_context_class_references: list[dict[str, str]]
+    conditional_access_audiences: list[str]
+    network_location_details: list[dict[str, Any]]
+
+
+class _Detail(Struct, frozen=True, rename="camel", gc=False):
+    """A proof that was tried."""
+
+    authentication_method: str
+    authentication_method_detail: None
+    authentication_step_date_time: str
+    authentication_step_requirement: str
+    authentication_step_result_detail: str
+    succeeded: bool
+
+
+NAMES: Mapping[str, str] = {one.encode_name: one.name for one in fields(Shown)}
+"""Properties of an entry of the sign-in log, and what holds them here."""
+REQUIREMENT = [{"requirementProvider": "multiConditionalAccess", "detail": "Conditional Access"}]
+KINDS: Mapping[bool, list[str]] = {True: ["interactiveUser"], False: ["nonInteractiveUser"]}
+
+
+def some(shown: Shown, names: Iterable[str]) -> dict[str, Any]:
+    """These properties of an entry alone."""
+    return {name: getattr(shown, NAMES[name]) for name in names}
+
+
+def shown_sign_in(entry: SignIn, directory: Directory, *, with_policies: bool) -> Shown:
     """Return an entry of the sign-in log as it is shown."""
+    return _Sight(directory, with_policies=with_policies).of(entry)
+
+
+def _shown_status(entry: SignIn) -> dict[str, Any]:
     number, why = _status(entry)
-    app = by_app_id(directory, entry.client)
-    resource = directory.apis.get(entry.resource)
-    level, account = entry.risk.level, entry.account_risk
     details = "MFA required" if entry.outcome in ("mfa", "register") else None
-    principal = f"{entry.subject}@{domain(directory.tenant)}" if entry.subject else ""
+    return {"errorCode": number, "failureReason": why or None, "additionalDetails": details}
+
+
+def _device(about: tuple[str, str]) -> dict[str, Any]:
+    platform = about[1]
     return {
-        "id": entry.id,
-        "createdDateTime": exact_time(entry.at),
-        "userId": entry.subject or "",
-        "userPrincipalName": principal.lower(),
-        "userDisplayName": entry.name,
-        "appId": entry.client,
-        "appDisplayName": entry.client_name or (app.name if app else ""),
-        "ipAddress": entry.address,
-        "clientAppUsed": CLIENT_APPS.get(entry.client_app, "Other clients"),
-        "correlationId": entry.correlation_id,
-        "isInteractive": entry.interactive,
-        "signInEventTypes": ["interactiveUser" if entry.interactive else "nonInteractiveUser"],
-        "conditionalAccessStatus": _policy_status(entry),
-        "resourceId": entry.resource,
-        "resourceDisplayName": "Directory"
-        if entry.resource == DIRECTORY
-        else resource.name
-        if resource
-        else "",
-        "status": {"errorCode": number, "failureReason": why or None, "additionalDetails": details},
-        "deviceDetail": {
-            "deviceId": "",
-            "displayName": "",
-            "operatingSystem": "" if entry.platform == "unknown" else entry.platform,
-            "browser": "",
-            "isCompliant": False,
-            "isManaged": False,
-            "trustType": "",
-        },
-        "location": {
-            "city": None,
-            "state": None,
-            "countryOrRegion": entry.place.country,
-            "geoCoordinates": None,
-        },
-        "riskLevelDuringSignIn": level,
-        "riskLevelAggregated": account,
-        "riskState": "atRisk" if level in ("low", "medium", "high") else "none",
-        "riskDetail": "none",
-        "riskEventTypes_v2": list(entry.risk.reasons),
-        "appliedConditionalAccessPolicies": [_applied(one) for one in entry.policies]
-        if with_policies
-        else [],
-        "authenticationRequirement": "multiFactorAuthentication"
-        if entry.requires_mfa
-        else "singleFactorAuthentication",
-        "authenticationRequirementPolicies": [
-            {"requirementProvider": "multiConditionalAccess", "detail": "Conditional Access"}
-        ]
-        if entry.requires_mfa
-        else [],
-        "authenticationDetails": [_detail(one) for one in entry.steps],
-        "mfaDetail": _mfa(entry),
-        "authenticationProtocol": "nativeAuth",
-        "authenticationContextClassReferences": [{"id": c, "detail": "required"} for c in entry.contexts],
-        "conditionalAccessAudiences": [entry.resource],
-        "networkLocationDetails": _places(entry, directory),
+        "deviceId": "",
+        "displayName": "",
+        "operatingSystem": "" if platform == "unknown" else platform,
+        "browser": "",
+        "isCompliant": False,
+        "isManaged": False,
+        "trustType": "",
     }
+
+
+def _location(about: tuple[str, str | None]) -> dict[str, Any]:
+    return {"city": None, "state": None, "countryOrRegion": about[1], "geoCoordinates": None}
 
 
 def _status(entry: SignIn) -> tuple[int, str]:
@@ -251,9 +353,9 @@ def _status(entry: SignIn) -> tuple[int, str]:
     return ENDS_AT[entry.outcome]
 
 
-def _policy_status(entry: SignIn) -> str:
+def _policy_status(policies: tuple[Applied, ...]) -> str:
     """Of the policies that are enabled."""
-    results = {one.result for one in entry.policies}
+    results = {one.result for one in policies}
     if results & {"failure", "unknown"}:
         return "failure"
     return "success" if "success" in results else "notApplied"
@@ -269,29 +371,27 @@ def _applied(one: Applied) -> dict[str, Any]:
     }
 
 
-def _detail(step: Attempt) -> dict[str, Any]:
-    return {
-        "authenticationMethod": METHODS[step.kind],
-        "authenticationMethodDetail": None,
-        "authenticationStepDateTime": exact_time(step.at),
-        "authenticationStepRequirement": PARTS[step.part],
-        "authenticationStepResultDetail": "Correct" if step.succeeded else "Wrong",
-        "succeeded": step.succeeded,
-    }
+def _detail(step: Attempt) -> _Detail:
+    return _Detail(
+        METHODS[step.kind],
+        None,
+        exact_time(step.at),
+        PARTS[step.part],
+        "Correct" if step.succeeded else "Wrong",
+        step.succeeded,
+    )
 
 
 def _mfa(entry: SignIn) -> dict[str, Any] | None:
-    second = next((s for s in reversed(entry.steps) if s.part == "second" and s.succeeded), None)
-    return {"authMethod": METHODS[second.kind], "authDetail": None} if second else None
+    for step in reversed(entry.steps):
+        if step.part == "second" and step.succeeded:
+            return {"authMethod": METHODS[step.kind], "authDetail": None}
+    return None
 
 
-_address = lru_cache(maxsize=4096)(ip_address)
-"""A page of the log names the same addresses time and again."""
-
-
-def _places(entry: SignIn, directory: Directory) -> list[dict[str, Any]]:
+def _places(text: str, directory: Directory) -> list[dict[str, Any]]:
     try:
-        address = _address(entry.address)
+        address = ip_address(text)
     except ValueError:
         return []
     inside = [p for p in directory.locations.values() if isinstance(p, IpLocation) and p.contains(address)]
@@ -324,16 +424,19 @@ async def _sign_ins(call: Call) -> Response:
         before=_before(place) if place else None,
     )
     with_policies = call.may("Policy.Read.All", "Policy.Read.ConditionalAccess")
-    directory = call.directory
+    sight = _Sight(call.directory, with_policies=with_policies)
+    asked = {term.name.partition("/")[0] for term in _every(where)}
+    wanted = tuple(selected(dict.fromkeys(NAMES), call.options.select)) if call.options.select else ()
 
     async def after(last: SignIn | None, limit: int) -> Sequence[SignIn]:
         return await call.store.sign_ins(replace(query, before=last or query.before, limit=limit))
 
-    def show(entry: SignIn) -> dict[str, Any]:
-        return shown_sign_in(entry, directory, with_policies=with_policies)
+    def fits(entry: SignIn) -> bool:
+        return where is None or _holds(where, some(sight.of(entry), asked), SIGN_IN_FILTERS)
 
-    found, last = await _sifted(size, where, SIGN_IN_FILTERS, after, show)
-    values = [selected(one, call.options.select) for one in found]
+    found, last = await _sifted(size, where, after, fits)
+    shown = map(sight.of, found)
+    values = [some(one, wanted) for one in shown] if wanted else list(shown)
     goes_on: Sequence[str | int] | None = [last.id, _milliseconds(last.at)] if last is not None else None
     return call.collection("auditLogs/signIns", values, goes_on=goes_on)
 
@@ -341,16 +444,15 @@ async def _sign_ins(call: Call) -> Response:
 async def _sifted(
     size: int,
     where: Filter | None,
-    properties: Properties,
     after: Callable[[T | None, int], Awaitable[Sequence[T]]],
-    show: Callable[[T], dict[str, Any]],
-) -> tuple[list[dict[str, Any]], T | None]:
+    fits: Callable[[T], bool],
+) -> tuple[list[T], T | None]:
     """
-    Return at most so many rows of a log that fit, as they are shown; and the row after which the list goes on.
+    Return at most so many rows of a log that fit, and the row after which the list goes on.
 
     `after` reads the rows after one, so many at most. No more than `LOOKED_AT` rows are looked at for one page.
     """
-    found: list[dict[str, Any]] = []
+    found: list[T] = []
     looked = 0
     last: T | None = None
     at_once = 500 if where is not None else min(size + 1, 500)
@@ -361,9 +463,8 @@ async def _sifted(
                 return found, last
             looked += 1
             last = row
-            value = show(row)
-            if _holds(where, value, properties):
-                found.append(value)
+            if fits(row):
+                found.append(row)
         if len(rows) < at_once:
             return found, None
 
@@ -414,7 +515,7 @@ async def _sign_in(call: Call) -> Response:
     if not found:
         raise Fault(404, "ResourceNotFound", "There is no such sign-in.")
     with_policies = call.may("Policy.Read.All", "Policy.Read.ConditionalAccess")
-    value = shown_sign_in(found[0], call.directory, with_policies=with_policies)
+    value = msgspec.to_builtins(shown_sign_in(found[0], call.directory, with_policies=with_policies))
     return call.object("auditLogs/signIns", selected(value, call.options.select))
 
 
@@ -490,11 +591,13 @@ async def _audits(call: Call) -> Response:
         before = last.seq if last is not None else query.before
         return await call.store.audits(replace(query, before=before, limit=limit))
 
-    def show(row: Audited) -> dict[str, Any]:
-        return shown_audit(row, call.directory)
+    directory = call.directory
 
-    found, last = await _sifted(size, where, AUDIT_FILTERS, after, show)
-    values = [selected(one, call.options.select) for one in found]
+    def fits(row: Audited) -> bool:
+        return where is None or _holds(where, shown_audit(row, directory), AUDIT_FILTERS)
+
+    found, last = await _sifted(size, where, after, fits)
+    values = [selected(shown_audit(one, directory), call.options.select) for one in found]
     goes_on = [last.seq] if last is not None else None
     return call.collection("auditLogs/directoryAudits", values, goes_on=goes_on)
 
