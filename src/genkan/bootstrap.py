@@ -201,7 +201,9 @@ class TenantRuntime:
         base_url: str,
         locate: Callable[[str], model.Place] | None = None,
         surroundings: Surroundings | None = None,
+        administration_url: str = "",
     ) -> None:
+        """`administration_url` is where administrators are, if not at the public address."""
         around = surroundings or Surroundings()
         self.id = tenant_id
         self.store = store
@@ -263,6 +265,7 @@ class TenantRuntime:
                 door=self.door,
                 ring=self.ring,
                 base_url=base_url,
+                url=administration_url,
                 pages=Pages(keys.of(KeyPurpose.PAGES, tenant_id)),
                 webhook_secret=self._calls.secret,
             ),
@@ -816,6 +819,7 @@ class Production:
                 self._hashing,
                 settings.url.rstrip("/"),
                 surroundings=self._surroundings,
+                administration_url=settings.administration_url.rstrip("/"),
             )
             self._tenants.append(runtime)
             names |= dict.fromkeys((tenant.name, tenant.id, *tenant.aliases), runtime.edge)
@@ -830,6 +834,7 @@ class Production:
             clock=self._clock.now,
             development=False,
             behind_proxies=self._surroundings.addresses.client if settings.proxies else None,
+            administration_port=settings.administration_at[1] if settings.administration_at else None,
             on_start=self._start,
             on_stop=self._stop,
         )
@@ -969,6 +974,14 @@ def run_production(settings: Settings) -> None:
         raise CannotStart(
             f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}. Give another --host or --port."
         ) from None
+    if settings.administration_at is not None:
+        try:
+            sockets += listen(*settings.administration_at)
+        except OSError as error:
+            raise CannotStart(
+                f"{settings.administration} cannot be listened on: {error.strerror}. Give another address of this "
+                "machine as GENKAN_ADMINISTRATION."
+            ) from None
 
     def ready() -> None:
         log.info("serve.ready", extra={"url": settings.url, "port": sockets[0].getsockname()[1]})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
@@ -228,6 +228,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who Genkan is to extensions, as `azp` and `appid` of its token; Entra's libraries look for the default."""
     url: str = ""
     """The public address of `genkan serve`, as `https://login.example.com`: issuer and endpoints begin with it."""
+    administration: str = ""
+    """
+    Address and port at which alone the administration API is served, as `10.0.0.5:8443`, an address of this machine in
+    a network for administrators; empty: it is where everything else is.
+    """
+    administration_url: str = ""
+    """How administrators reach it there, as `https://admin.example.com:8443`: their links begin with it."""
     certificate: Path | None = None
     """Certificate chain for https, as a PEM file (`genkan serve`); without it a reverse proxy must end TLS."""
     private_key: Path | None = None
@@ -238,6 +245,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Mail relays by name."""
     sms: dict[str, AnySms] = field(default_factory=dict)
     """Providers of text messages by name."""
+
+    @property
+    def administration_at(self) -> tuple[str, int] | None:
+        """Address and port of `administration`."""
+        host, _, port = self.administration.rpartition(":")
+        return (host.strip("[]"), int(port)) if self.administration else None
 
     @property
     def proxies(self) -> tuple[str, ...]:
@@ -286,6 +299,9 @@ MAY_BE = {
     "webhook_hosts": "hosts with commas between, each with a port or not: hooks.internal:8443",
     "webhook_authorities": "a file",
     "webhook_client_id": "a GUID",
+    "administration": "an address of this machine and a port other than GENKAN_PORT, as 10.0.0.5:8443",
+    "administration_url": "an https address without a path (http on this machine only), given with "
+    "GENKAN_ADMINISTRATION and not without",
     "url": "an https address without a path (http on this machine only)",
     "certificate": "a file",
     "private_key": "a file, given with a certificate",
@@ -353,6 +369,13 @@ def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Setting
         ("database", not settings.database or settings.database.startswith(("postgresql://", "postgres://"))),
         ("database_connections", 2 <= settings.database_connections <= 1000),
         ("url", _is_safe(settings.url) and settings.url.count("/") in (0, 2)),
+        ("administration", _is_elsewhere(settings.administration, settings.port)),
+        (
+            "administration_url",
+            _is_safe(settings.administration_url)
+            and settings.administration_url.count("/") in (0, 2)
+            and bool(settings.administration_url) == bool(settings.administration),
+        ),
         ("private_key", (settings.certificate is None) == (settings.private_key is None)),
         ("trusted_proxies", _are_networks(settings.proxies)),
         ("leaked_passwords_api", _is_safe(settings.leaked_passwords_api, ends="/")),
@@ -547,6 +570,16 @@ def _are_hosts(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_elsewhere(text: str, port: int) -> bool:
+    """An address and a port of its own, or nothing."""
+    host, _, number = text.rpartition(":")
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return text == ""
+    return number.isdecimal() and 0 < int(number) <= 65535 and int(number) != port
 
 
 def _is_safe(url: str, ends: str = "") -> bool:

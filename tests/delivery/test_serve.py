@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx2
@@ -347,3 +349,75 @@ async def test_a_seed_cannot_take_a_name_that_is_genkans(tmp_path: Path, name: s
 
     assert process.returncode == 1
     assert "names its tenant" in errors.decode()
+
+
+def an_administrator(environment: Mapping[str, str]) -> dict[str, str]:
+    """What an application that may read people asks for a token with."""
+
+    def genkan(*words: str) -> Any:
+        said = subprocess.run(
+            [sys.executable, "-m", "genkan", *words],
+            env={**os.environ, **environment},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        return json.loads(said) if "--json" in words else None
+
+    made = genkan("app", "create", "Desk", "--json")
+    secret = genkan("app", "add-secret", "Desk", "--json")
+    genkan("app", "grant", "Desk", "User.Read.All")
+    return {
+        "grant_type": "client_credentials",
+        "client_id": made["appId"],
+        "client_secret": secret["secretText"],
+        "scope": "https://graph.microsoft.com/.default",
+    }
+
+
+@pytest.mark.proves("ADM-09")
+async def test_administration_is_served_at_its_own_address_alone(tmp_path: Path) -> None:
+    """Whatever a request says of itself: of its host, or of whom it is forwarded for."""
+    verify, tls = certificate(tmp_path)
+    port, apart = free_port(), free_port()
+    async with a_relay(tmp_path) as relay:
+        environment = {
+            **settings(tmp_path, relay, port),
+            **tls,
+            "GENKAN_ADMINISTRATION": f"127.0.0.1:{apart}",
+            "GENKAN_ADMINISTRATION_URL": f"https://localhost:{apart}",
+        }
+        await stopped_again(environment)
+        desk = an_administrator(environment)
+        process = await begun(environment)
+        await ready(process)
+        try:
+            async with httpx2.AsyncClient(verify=verify) as client:
+                told = await client.post(f"https://localhost:{port}/shop/oauth2/v2.0/token", data=desk)
+                bearer = {"authorization": f"Bearer {told.json()['access_token']}"}
+                listed = await client.get(f"https://localhost:{apart}/v1.0/users", headers=bearer)
+                assert listed.status_code == 200, listed.text
+                assert listed.json()["@odata.context"].startswith(f"https://localhost:{apart}/v1.0/")
+                refused = await client.get(f"https://localhost:{port}/v1.0/users", headers=bearer)
+                assert refused.status_code == 404
+                for path in ("/v1.0/users", "/beta/users", "/V1.0/users", "//v1.0//users", "/v1.0/"):
+                    url = f"https://localhost:{port}{path}"
+                    for headers in (
+                        {},
+                        {"host": f"localhost:{apart}"},
+                        {"x-forwarded-port": str(apart), "x-forwarded-host": f"localhost:{apart}"},
+                        {"authorization": "Bearer x"},
+                    ):
+                        answer = await client.get(url, headers=headers)
+                        assert answer.status_code == 404, (path, headers)
+                        assert answer.json()["error"] == "not_found"
+                here = await client.get(f"https://localhost:{apart}/v1.0/users")
+                assert (here.status_code, here.json()["error"]["code"]) == (
+                    401,
+                    "InvalidAuthenticationToken",
+                )
+                for path in ("/metrics", "/debug", "/debug/pprof", "/dev/inbox", "/dev/clock", "/admin"):
+                    answer = await client.get(f"https://localhost:{port}{path}")
+                    assert answer.status_code in (400, 404), path
+        finally:
+            await stopped(process)

@@ -10,6 +10,7 @@ import pytest
 from genkan.model import Secret
 from genkan.settings import BadSettings, HttpSms, Settings, Smtp, Sns, Twilio, read, shown
 
+APART = "https://admin.example.com:8443"
 RELAY = {
     "GENKAN_EMAIL_RELAY_HOST": "smtp.example.com",
     "GENKAN_EMAIL_RELAY_SENDER": "Contoso <no-reply@example.com>",
@@ -142,6 +143,18 @@ def test_a_secret_in_the_settings_file_is_refused_and_said_where_to_put(tmp_path
         ({**TEXT, "GENKAN_SMS_TEXT_URL": "http://sms.example.com"}, "sms.text.url"),
         ({**TEXT, "GENKAN_SMS_TEXT_URL": "https://user@sms.example.com"}, "sms.text.url"),
         ({"GENKAN_CONFIG": "/nowhere/genkan.toml"}, "/nowhere/genkan.toml"),
+        ({"GENKAN_ADMINISTRATION": "8443", "GENKAN_ADMINISTRATION_URL": APART}, "GENKAN_ADMINISTRATION"),
+        ({"GENKAN_ADMINISTRATION": "10.0.0.5", "GENKAN_ADMINISTRATION_URL": APART}, "GENKAN_ADMINISTRATION"),
+        (
+            {"GENKAN_ADMINISTRATION": "10.0.0.5:0", "GENKAN_ADMINISTRATION_URL": APART},
+            "GENKAN_ADMINISTRATION",
+        ),
+        (
+            {"GENKAN_ADMINISTRATION": "10.0.0.5:8400", "GENKAN_ADMINISTRATION_URL": APART},
+            "GENKAN_ADMINISTRATION",
+        ),
+        ({"GENKAN_ADMINISTRATION": "10.0.0.5:8443"}, "GENKAN_ADMINISTRATION_URL"),
+        ({"GENKAN_ADMINISTRATION_URL": APART}, "GENKAN_ADMINISTRATION_URL"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_in_one_sentence(changes: dict[str, str], named: str) -> None:

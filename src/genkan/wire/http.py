@@ -147,6 +147,7 @@ class App:
         development: bool,
         apparent_address: Callable[[], str | None] = lambda: None,
         behind_proxies: Callable[[str, Sequence[str]], str] | None = None,
+        administration_port: int | None = None,
         on_start: Callable[[], Awaitable[None]],
         on_stop: Callable[[], Awaitable[None]],
     ) -> None:
@@ -161,6 +162,8 @@ class App:
         """Counters by client address leave out loopback in development, where everything comes from it."""
         self._behind_proxies = behind_proxies
         """Whose request it is by the peer and the values of `X-Forwarded-For`; None: the peer's (THR-07)."""
+        self._administration_port = administration_port
+        """The port at which alone the administration API is served; None: at every one (ADM-09)."""
         self._apparent_address = apparent_address
         """In development mode requests may seem to come from elsewhere; what it says goes before the peer's."""
         self._on_start = on_start
@@ -215,11 +218,20 @@ class App:
                 path.removeprefix("/static/"), "gzip" in request.headers.get("accept-encoding", "")
             )
             await _send(send, found or _plain(404, "not_found", "There is no such file."), method == "HEAD")
+        elif path.startswith(ADMINISTRATION) and not self._administers(scope):
+            await _send(send, _plain(404, "not_found", "There is nothing here."), method == "HEAD")
         elif path.startswith(ADMINISTRATION):
             whole = "/" + "/".join([part for part in raw.split("/") if part])
             await self._serve_administration(replace(request, path=whole), receive, send)
         else:
             await self._serve_tenant(request, receive, send)
+
+    def _administers(self, scope: Scope) -> bool:
+        """A request came to where administration is served: by the socket that took it, whatever it says itself."""
+        if self._administration_port is None:
+            return True
+        server = scope.get("server")
+        return server is not None and server[1] == self._administration_port
 
     async def _serve_administration(self, request: Request, receive: Receive, send: Send) -> None:
         """Everything under `/v1.0` and `/beta`: the tenant is the token's."""

@@ -198,6 +198,8 @@ class Tenancy(Struct, frozen=True, kw_only=True):
     door: Door
     ring: Callable[[], KeyRing]
     base_url: str
+    url: str = ""
+    """How administrators reach it, where that is another address."""
     pages: Pages
     webhook_secret: Callable[[Extension], str]
     """What signs the questions to an extension."""
@@ -282,7 +284,7 @@ class Api:
                 tenant=tenancy,
                 actor=actor,
                 params=params,
-                root=f"{tenancy.base_url}/{version.lower()}",
+                root=f"{tenancy.url or tenancy.base_url}/{version.lower()}",
                 beta=version.lower() == "beta",
                 now=moment,
             )
