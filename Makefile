@@ -36,7 +36,7 @@ screenshots: dev test-tools node page ## Take the pictures of README and docs an
 	$(bin)/python -m scripts.screenshots $(ARGS)
 
 bench: dev ## Measure whole flows per second (ARGS passes arguments on)
-	$(bin)/python bench/flows.py $(ARGS)
+	$(bin)/python -m bench.flows $(ARGS)
 
 mutants: dev ## Break the rooms that decide in small places, and list what no test notices (ARGS="--rooms policy --each 40")
 	@scripts/mutants.sh $(ARGS)
