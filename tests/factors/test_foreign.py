@@ -232,6 +232,36 @@ def test_what_cannot_be_kept_is_refused_with_a_reason_that_shows_nothing_of_it(
     assert len(text) < 40 or text[-20:] not in refused
 
 
+@pytest.mark.proves("AVL-04")
+@pytest.mark.parametrize(
+    ("most", "more"),
+    [
+        ("$2b$14$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", ("$14$", "$15$")),
+        ("$argon2id$v=19$m=262144,t=4,p=1$", ("m=262144", "m=262145")),
+        ("$argon2id$v=19$m=262144,t=4,p=1$", ("t=4", "t=5")),
+        ("$argon2id$v=19$m=1024,t=4,p=16$", ("p=16", "p=17")),
+        ("$scrypt$ln=18,r=8,p=1$", ("r=8", "r=9")),
+        ("$scrypt$ln=18,r=8,p=4$", ("p=4", "p=5")),
+        ("$scrypt$ln=10,r=1,p=16$", ("p=16", "p=17")),
+        ("$pbkdf2-sha256$i=2000000$", ("i=2000000", "i=2000001")),
+    ],
+)
+def test_a_hash_may_cost_so_much_and_no_more(most: str, more: tuple[str, str]) -> None:
+    text = most if most.startswith("$2b$") else most + b64(b"saltsalt") + "$" + b64(bytes(32))
+
+    assert isinstance(foreign.read(text), Secret)
+    assert "costs more" in str(foreign.read(text.replace(*more)))
+
+
+def test_what_no_password_can_be_is_wrong_and_no_fault() -> None:
+    assert not foreign.verify(kept("{SSHA}" + b64(hashlib.sha1(b"xsalt").digest() + b"salt")), "\ud800")
+
+
+@pytest.mark.parametrize("rest", ["C" * 52, "C" * 54])
+def test_bcrypt_has_its_length(rest: str) -> None:
+    assert "damaged" in str(foreign.read("$2b$05$" + rest))
+
+
 @given(st.text(max_size=120))
 @settings(max_examples=300)
 def test_any_text_is_kept_or_refused(text: str) -> None:

@@ -1,5 +1,6 @@
 """Passwords: which are refused and why, what is stored of them, and that guessing costs the same everywhere."""
 
+import base64
 import sys
 import time
 import unicodedata
@@ -11,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -405,3 +407,25 @@ def test_threads_do_not_disturb_each_other() -> None:
         answers = set(pool.map(work, range(8)))
 
     assert answers == {(None, stored, True, False)}
+
+
+@pytest.mark.proves("AVL-04")
+@pytest.mark.parametrize(
+    ("memory", "passes", "lanes", "is_compared"),
+    [
+        (8, 1, 1, True),
+        (64, 16, 8, True),
+        (8, 17, 1, False),
+        (72, 1, 9, False),
+        (262_145, 1, 1, False),
+    ],
+)
+def test_a_hash_of_our_form_is_compared_if_it_costs_what_is_bearable(
+    memory: int, passes: int, lanes: int, is_compared: bool
+) -> None:
+    salt = b"0123456789abcdef"
+    made = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory).derive(b"hello")
+    parts = (base64.b64encode(part).decode().rstrip("=") for part in (salt, made))
+    text = f"$argon2id$v=19$m={memory},t={passes},p={lanes}${'$'.join(parts)}"
+
+    assert password.verify(Secret(text), "hello") is is_compared
