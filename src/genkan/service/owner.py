@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from msgspec import Struct
 
-from genkan.engine import reserve, steps
+from genkan.engine import history, reserve, steps
 from genkan.engine.messages import Count, Deliver, Effect, Entropy, Facts, PutReserve, Record
 from genkan.engine.reserve import Proven, Readiness
-from genkan.engine.transaction import Change, Loaded, Needs
+from genkan.engine.transaction import Change, Loaded, Needs, SignInQuery
 from genkan.factors.paper import Use
 from genkan.model import SECURITY_INFO_API, Kind, Secret, Subject
 from genkan.risk import rate
-from genkan.service.ports import Store
+from genkan.service.ports import AdminStore
 
 T = TypeVar("T")
 
@@ -34,6 +34,8 @@ What kind of no it is. `token`: the account or the app is no longer what the tok
 lately. `factor`: there is a second factor that was not shown. `too_many`: it was done too often.
 """
 
+MOST_SHOWN: Final = 50
+"""Sign-ins, and changes, that are shown of an account."""
 NOTICES: dict[Use, str] = {"recovery": "recovery_codes_issued", "freeze": "freeze_code_issued"}
 
 
@@ -54,10 +56,17 @@ class Refusal(Struct, frozen=True):
     why: Why
 
 
+class Activity(Struct, frozen=True, kw_only=True):
+    """What happened lately, the latest first."""
+
+    sign_ins: tuple[history.Told, ...]
+    changes: tuple[history.Change, ...]
+
+
 class Owner:
     """The acts of a tenant's people on their own accounts."""
 
-    def __init__(self, *, store: Store, paper_key: bytes, on_deliver: Callable[[], None]) -> None:
+    def __init__(self, *, store: AdminStore, paper_key: bytes, on_deliver: Callable[[], None]) -> None:
         self._store = store
         self._paper_key = paper_key
         self._on_deliver = on_deliver
@@ -90,6 +99,26 @@ class Owner:
             return Refusal("token")
         anchors = sum(a.kind is Kind.PASSKEY for a in loaded.authenticators)
         return reserve.readiness(anchors, loaded.reserve, contacts=0)
+
+    async def activity(self, caller: Caller) -> Activity | Refusal:
+        """
+        The latest sign-ins to the account and changes to how it signs in (LOG-08). Asks for no fresh proof.
+
+        Refuses: `token`. Raises: `StoreUnavailable`.
+        """
+        loaded = await self._store.read(Needs(subject=caller.subject, reserve=True))
+        subject = _vouched(caller, loaded)
+        if subject is None:
+            return Refusal("token")
+        entries = await self._store.sign_ins(
+            SignInQuery(subject=subject.id, interactive=True, limit=MOST_SHOWN)
+        )
+        held = await self._store.look(lambda view: view.every_authenticator(subject.id))
+        changes = history.changes(subject, held, loaded.reserve)
+        return Activity(
+            sign_ins=tuple(map(history.told, entries)),
+            changes=tuple(sorted(changes, key=lambda change: change.at, reverse=True)[:MOST_SHOWN]),
+        )
 
     async def _issue(self, use: Use, caller: Caller) -> tuple[Secret, ...] | Refusal:
         bucket, entropy = rate.papers(caller.subject), Entropy(os.urandom(32))

@@ -22,7 +22,7 @@ from genkan.engine.messages import Directory
 from genkan.engine.reserve import Proven, Readiness
 from genkan.exchange import Request, Response, json_response
 from genkan.model import SECURITY_INFO, Secret
-from genkan.service.owner import SCOPE, Caller, Owner, Refusal, Why
+from genkan.service.owner import SCOPE, Activity, Caller, Owner, Refusal, Why
 from genkan.tokens import jwt, metadata
 from genkan.tokens.claims import ACR_TWO_FACTORS
 from genkan.tokens.keys import KeyRing
@@ -181,6 +181,10 @@ async def _readiness(endpoint: Endpoint, caller: Caller, _: Any) -> Answer:
     return await endpoint.owner.readiness(caller)
 
 
+async def _activity(endpoint: Endpoint, caller: Caller, _: Any) -> Answer:
+    return await endpoint.owner.activity(caller)
+
+
 async def _recovery_codes(endpoint: Endpoint, caller: Caller, _: Any) -> Answer:
     codes = await endpoint.owner.issue_recovery_codes(caller)
     return codes if isinstance(codes, Refusal) else Codes(codes=tuple(c.text for c in codes))
@@ -204,6 +208,7 @@ class Route(Struct, frozen=True):
 
 ROUTES: Final = (
     Route("GET", PREFIX + "emergency-readiness", _readiness, "How well the account is prepared", Readiness),
+    Route("GET", PREFIX + "activity", _activity, "Recent sign-ins and security changes", Activity),
     Route("POST", PREFIX + "recovery-codes", _recovery_codes, "Make new recovery codes", Codes),
     Route("POST", PREFIX + "freeze-code", _freeze_code, "Make a new freeze code", FreezeCode),
 )
