@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from genkan import model
-from genkan.engine import challenges, enrol, holders
+from genkan.engine import challenges, holders, steps
 from genkan.engine import receipts as receipt_rules
 from genkan.risk import pumping, rate
 from genkan.service import hashing
@@ -85,7 +85,7 @@ DEFAULTS: Final[dict[str, tuple[str | Fixed, ...]]] = {
     "PWD-02": ("password_min_strength",),
     "SSPR-05": (limit(rate.POLLS),),
     "SSPR-08": (limit(rate.RESETS, rate.RESETS_FROM_NETWORK),),
-    "ENR-01": (Fixed(f"proven in the last {span(enrol.FRESH)}"),),
+    "ENR-01": (Fixed(f"proven in the last {span(steps.FRESH)}"),),
     "ENR-10": (Fixed(f"{holders.MOST} accounts"),),
     "ENUM-01": ("enumeration",),
     "ENUM-04": (Fixed("answers on a beat where accounts are hidden"),),

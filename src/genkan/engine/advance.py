@@ -21,6 +21,7 @@ from genkan.engine import (
     challenges,
     enrol,
     extensions,
+    held,
     log,
     reset,
     seats,
@@ -156,6 +157,8 @@ def _advance(flow: Flow | None, event: Event, facts: Facts) -> Step:
         return steps.no(flow, event, facts, Reason.EXPIRED_HANDLE)
     if type(event) not in LAWFUL[type(flow.stage)]:
         return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
+    if flow.evidence and (stopped := held.stopped(flow, event, facts)) is not None:
+        return stopped
     if flow.evidence and (unfit := steps.unfit_account(flow, facts)) is not None:
         # Whoever has proven something may be told; and no step after it counts for such an account (FLOW-14).
         return steps.close(flow, event, facts, unfit)
@@ -423,9 +426,6 @@ def _right(
     words: Iterable[str] = (),
 ) -> Step:
     """Note the evidence: handles of the phase before it are dead from here. Then see what is still to be done."""
-    unfit = steps.unfit_account(flow, facts)
-    if unfit is not None:
-        return steps.close(flow, event, facts, unfit)
     signs_up_by_code = (
         flow.purpose is Purpose.SIGN_UP and facts.directory.user_flow(client).first_factor is Kind.EMAIL_OTP
     )
@@ -437,8 +437,13 @@ def _right(
         at=facts.now,
         part=role,
     )
+    before = flow
     flow, found = suspicion.noticed(steps.proven(flow, proven), facts, words)
     effects = (*effects, *found)
+    if (stopped := held.stopped(flow, event, facts)) is not None:
+        return replace(stopped, effects=(*stopped.effects, *effects))
+    if (unfit := steps.unfit_account(flow, facts)) is not None:
+        return steps.close(before, event, facts, unfit)
     if isinstance(event, Prove) and flow.demand is None and flow.subject is not None:
         flow = replace(flow, demand=event.demand)
     if part == "verify" and flow.purpose is Purpose.RESET_PASSWORD:
@@ -491,6 +496,8 @@ def _resume(flow: Flow, event: Resume, client: Client, facts: Facts) -> Step:
         )
     if event.identifier is not None and event.identifier.key not in {i.key for i in subject.identifiers}:
         return steps.no(flow, event, facts, Reason.SUBJECT_MISMATCH)
+    if (stopped := held.stopped(flow, event, facts)) is not None:
+        return stopped
     if (unfit := steps.unfit_account(flow, facts)) is not None:
         return steps.close(flow, event, facts, unfit)
     active = {a.id for a in facts.authenticators}

@@ -40,6 +40,8 @@ class Account(Struct, frozen=True, kw_only=True):
     subject: Subject
     authenticators: tuple[Authenticator, ...] = ()
     groups: frozenset[str] = frozenset()
+    least_risk: RiskLevel = "none"
+    """What an emergency makes of its risk, whatever else is known (emergency-protocol 12)."""
 
 
 def context(
@@ -113,6 +115,8 @@ def account_risk(account: Account, tenant: Tenant, now: datetime) -> RiskLevel:
     level = account.subject.risk.level
     if tenant.coresidency == "limited" and _is_on_one_phone(account, now):
         level = max(level, "medium", key=LEVELS.index)
+    if account.least_risk != "none":
+        level = max(level, account.least_risk, key=LEVELS.index)
     return "none" if level == "hidden" and tenant.assess_risk else level
 
 

@@ -6,11 +6,9 @@ Source: native-auth-v1 5; conditional-access 6.2; ENR-02, ENR-03.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from msgspec.structs import replace
 
-from genkan.engine import challenges, holders, steps
+from genkan.engine import challenges, held, holders, steps
 from genkan.engine.flow import AwaitingEnrolment, AwaitingProof, AwaitingResume, Flow
 from genkan.engine.messages import (
     Confirm,
@@ -35,9 +33,6 @@ from genkan.model import (
     Reason,
 )
 
-FRESH = timedelta(minutes=10)
-"""What was proven longer ago does not let anybody register a method (ENR-01)."""
-
 
 def enrol(flow: Flow, event: Enrol, client: Client, facts: Facts) -> Step:
     """Challenge the address or number that is to become a second factor (ENR-02 says which are open)."""
@@ -45,6 +40,8 @@ def enrol(flow: Flow, event: Enrol, client: Client, facts: Facts) -> Step:
         return steps.no(flow, event, facts, Reason.OUT_OF_TURN)
     if is_stale(flow, facts):
         return steps.close(flow, event, facts, Reason.EXPIRED_HANDLE)
+    if (stopped := held.stopped(flow, event, facts, "enrol")) is not None:
+        return stopped
     decision = judge(flow, client, facts)
     if decision.outcome != "register":
         return planned(flow, event, decision, facts)
@@ -92,6 +89,8 @@ def enrolled(
     """Bind the method and tell the owner (ENR-03). Its proof is the second factor of this flow."""
     subject = facts.subject
     before = replace(flow, evidence=flow.evidence[:-1])
+    if (stopped := held.stopped(before, event, facts, "enrol")) is not None:
+        return stopped
     decision = judge(before, client, facts)
     target = challenge.target
     is_open = target is not None and decision.is_open(challenge.kind, target, steps.sign_in_address(facts))
@@ -99,8 +98,8 @@ def enrolled(
         return planned(before, event, decision, facts)
     if may_enrol(before, client, facts).outcome != "allow":
         return steps.close(before, event, facts, Reason.ENROLMENT_BLOCKED)
-    held = holders.after(target, facts)
-    if held is None:
+    counted = holders.after(target, facts)
+    if counted is None:
         return steps.close(before, event, facts, Reason.TARGET_REFUSED)
     method = Authenticator(
         id=facts.entropy.guid("authenticator"),
@@ -121,7 +120,7 @@ def enrolled(
         NeedResume(),
         *effects,
         PutAuthenticator(method),
-        held,
+        counted,
         *notices,
         kind=method.kind,
         method=method.id,
@@ -130,4 +129,4 @@ def enrolled(
 
 def is_stale(flow: Flow, facts: Facts) -> bool:
     """Nothing was proven lately: the person proves a factor anew first (ENR-01, SES-08)."""
-    return all(facts.now > evidence.at + FRESH for evidence in flow.evidence)
+    return all(facts.now > evidence.at + steps.FRESH for evidence in flow.evidence)

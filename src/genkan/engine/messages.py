@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from genkan.engine.emergency.case import NORMAL, Emergency
 from genkan.engine.flow import Flow, Offers, guid
 from genkan.model import (
     SECURITY_INFO_API,
@@ -369,6 +370,14 @@ class PutFootprint(Struct, frozen=True, kw_only=True):
     footprint: Footprint
 
 
+class PutEmergency(Struct, frozen=True, kw_only=True):
+    """Insert when `revision` is 0, else replace the row that still has `revision` (emergency-protocol 15)."""
+
+    subject: str
+    emergency: Emergency
+    revision: int
+
+
 class Detection(Struct, frozen=True, kw_only=True):
     """Something that was found risky, as Graph's `riskDetection` tells it. Written anew, under the same id."""
 
@@ -597,6 +606,7 @@ Effect = (
     | Deliver
     | Count
     | PutFootprint
+    | PutEmergency
     | Detect
     | Record
     | LogSignIn
@@ -797,6 +807,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     grant: Grant | None = None
     footprint: Footprint = NOTHING
     """Where the subject was fully signed in from."""
+    emergency: Emergency = NORMAL
+    """The subject's, timers counted; `NORMAL` itself where nothing was ever noted."""
+    held: tuple[Authenticator, ...] = ()
+    """With an emergency: whatever has ever proven the subject."""
     histories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """The limits this step may spend from (`advance.limits`)."""
     signals: Signals = field(default_factory=Signals)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from genkan.engine import steps, suspicion
+from genkan.engine import held, steps, suspicion
 from genkan.engine.context import Account, context
 from genkan.engine.flow import AnyStage, AwaitingChoice, AwaitingEnrolment, AwaitingResume, Closed, Flow
 from genkan.engine.messages import (
@@ -121,7 +121,12 @@ def _moment(
     subject = facts.subject
     account = None
     if subject is not None:
-        account = Account(subject=subject, authenticators=facts.authenticators, groups=facts.groups)
+        account = Account(
+            subject=subject,
+            authenticators=facts.authenticators,
+            groups=facts.groups,
+            least_risk=held.least_risk(facts),
+        )
     return context(
         facts.directory,
         now=facts.now,

@@ -6,7 +6,7 @@ Source: native-auth-v1 4.4; TOK-05 to TOK-08, CA-07.
 
 from __future__ import annotations
 
-from genkan.engine import extensions
+from genkan.engine import extensions, held
 from genkan.engine.messages import Blocks, Effect, Facts, Fails, PutGrant, Ready, Record, Refused, Renew, Step
 from genkan.engine.plan import judge_grant
 from genkan.engine.steps import applied, asks, stop
@@ -38,6 +38,8 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
         )
     if isinstance(redeemed, grants.Reuse):
         return _not_renewed(client, facts, redeemed.reason, PutGrant(redeemed.grant))
+    if (reason := held.refresh_refused(redeemed.grant, facts)) is not None:
+        return _not_renewed(client, facts, reason)
     if subject.status != "active":
         return _not_renewed(client, facts, Reason.GRANT_OF_DISABLED_SUBJECT)
     if subject.must_change_password:

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from genkan.engine.emergency.case import Means, Method, Shown
 from genkan.engine.emergency.protocol import FAILURES
-from genkan.engine.enrol import FRESH
 from genkan.engine.messages import Entropy
+from genkan.engine.steps import FRESH
 from genkan.factors import paper
 from genkan.factors.paper import Use
 from genkan.model import Authenticator, Kind, Paper, PaperCode, Reserve, Secret, Subject

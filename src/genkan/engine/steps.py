@@ -37,6 +37,9 @@ NOT_ABOUT_IT = frozenset({"notApplied", "notEnabled", "reportOnlyNotApplied"})
 NOTICE_LIFETIME = timedelta(days=3)
 """A notice to the owner is worth sending this long."""
 
+FRESH = timedelta(minutes=10)
+"""What was proven longer ago does not let anybody register a method (ENR-01)."""
+
 
 def go(
     flow: Flow,

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
+from genkan.engine.emergency.case import NORMAL, Emergency
 from genkan.engine.flow import Flow
 from genkan.engine.messages import Detection, Directory, Effect, Record, Signal, SignIn
 from genkan.model import Authenticator, Channel, Grant, Message, Reserve, Subject
@@ -37,6 +38,14 @@ class Loaded(Struct, frozen=True, kw_only=True):
     footprint: Footprint = NOTHING
     reserve: Reserve | None = None
     """The subject's, where it was asked for; None as well where nothing was ever laid by."""
+    emergency: Emergency = NORMAL
+    """The subject's. `NORMAL` itself, the very object, where nothing was ever noted."""
+    emergency_revision: int = 0
+    """Of the row that holds it; 0: there is none."""
+    held: tuple[Authenticator, ...] = ()
+    """Whatever has ever proven the subject, oldest first; with an emergency, or where the step asked for it."""
+    families: tuple[Grant, ...] = ()
+    """The subject's grants that nobody has ended; likewise."""
     histories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -56,6 +65,10 @@ class Needs(Struct, frozen=True, kw_only=True):
     """The id of a subject, for administration: no flow leads to it."""
     reserve: bool = False
     """What the subject has laid by, too: no sign-in asks for it."""
+    case: str | None = None
+    """The id of an open case: it stands for the subject that it is about."""
+    whole: bool = False
+    """Load `held` and `families` too, as is done for every subject with an emergency."""
     buckets: Callable[[Loaded], Iterable[str]] | None = None
     """Names the limits to load, once the rest is known."""
 

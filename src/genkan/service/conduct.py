@@ -19,6 +19,7 @@ from genkan.engine.advance import LAWFUL, advance
 from genkan.engine.alarms import ALARMS
 from genkan.engine.budgets import sighting
 from genkan.engine.challenges import limits
+from genkan.engine.emergency import account
 from genkan.engine.flow import AwaitingNewPassword, Closed, Flow, bookmark, read_bookmark
 from genkan.engine.messages import (
     Begin,
@@ -283,9 +284,10 @@ class _Step:
 
     def decide(self, loaded: Loaded) -> tuple[Change, Answer]:
         """Advance by each event in turn; all that follows from them is one change."""
+        loaded, brought = account.settled(loaded, self._entropy)
         facts = self._facts(loaded)
         found = flow = self._admitted(loaded)
-        effects: list[Effect] = []
+        effects: list[Effect] = [*brought]
         reply: Reply = Refused(reason=Reason.INVALID_HANDLE)
         for position, event in enumerate(self._ask.events):
             if position > 0 and not _goes_on(flow, event, reply):
@@ -359,6 +361,8 @@ class _Step:
             groups=loaded.groups,
             grant=loaded.grant,
             footprint=loaded.footprint,
+            emergency=loaded.emergency,
+            held=loaded.held,
             histories=loaded.histories,
             signals=self._signals,
             risk=self._risk(loaded),

@@ -14,7 +14,8 @@ from typing import Final, Literal, TypeVar
 
 from msgspec import Struct
 
-from genkan.engine import history, reserve, steps
+from genkan.engine import held, history, reserve, steps
+from genkan.engine.emergency import account
 from genkan.engine.messages import Count, Deliver, Effect, Entropy, Facts, PutReserve, Record
 from genkan.engine.reserve import Proven, Readiness
 from genkan.engine.transaction import Change, Loaded, Needs, SignInQuery
@@ -164,6 +165,9 @@ def _admitted(caller: Caller, loaded: Loaded) -> Subject | Refusal:
     subject = _vouched(caller, loaded)
     if subject is None:
         return Refusal("token")
+    settled, _ = account.settled(loaded, Entropy(os.urandom(32)))
+    if held.takeover_refused(settled) is not None:
+        return Refusal("factor")  # Until it is over, what is laid by could be the other side's way back.
     lack = reserve.lack(caller.proven, subject, loaded.authenticators, loaded.now)
     return Refusal(lack) if lack else subject
 

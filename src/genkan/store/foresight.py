@@ -19,6 +19,7 @@ from genkan.engine.messages import (
     Emit,
     LogSignIn,
     PutAuthenticator,
+    PutEmergency,
     PutFootprint,
     PutGrant,
     PutReserve,
@@ -42,6 +43,8 @@ class Foresight:
         self._flows: set[bytes] = set()
         self._subjects: set[str] = set()
         self._keys: set[str] = set()
+        self._has_cases = False
+        """A case was opened, or closed, so what was read for an id of one may be nobody's, or somebody else's."""
 
     def clear(self) -> None:
         """Know nothing any more: the transaction is another, or something was written that is not told apart here."""
@@ -50,6 +53,7 @@ class Foresight:
         self._flows.clear()
         self._subjects.clear()
         self._keys.clear()
+        self._has_cases = False
 
     def foresee(self, needs: Needs, loaded: Loaded) -> None:
         """Remember what was read for a step, without its limits."""
@@ -66,7 +70,7 @@ class Foresight:
         if known is None:
             return None
         loaded = known[1]
-        if needs.flow in self._flows:
+        if needs.flow in self._flows or (needs.case is not None and self._has_cases):
             return None
         subjects = (
             loaded.subject and loaded.subject.id,
@@ -101,6 +105,9 @@ class Foresight:
                 self._subjects.add(effect.grant.subject)
             case RevokeGrants() | PutFootprint():
                 self._subjects.add(effect.subject)
+            case PutEmergency():
+                self._subjects.add(effect.subject)
+                self._has_cases = True
             case PutSubject():
                 self._subjects.add(effect.subject.id)
                 self._keys.update(keys_of(effect.subject))

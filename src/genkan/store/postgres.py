@@ -61,8 +61,11 @@ FAULTS: Final = Faults(
 
 
 AT_ONCE: Final = """
-SELECT f.version, f.body, g.revision, g.revoked_at, g.body, s.body, p.body,
-       ARRAY(SELECT a.body FROM authenticator a WHERE a.subject = s.id AND a.state = 'active'),
+SELECT f.version, f.body, g.revision, g.revoked_at, g.body, s.body, p.body, e.revision, e.body,
+       ARRAY(SELECT a.body FROM authenticator a
+              WHERE a.subject = s.id AND (a.state = 'active' OR n.whole OR e.subject IS NOT NULL) ORDER BY a.id),
+       CASE WHEN n.whole OR e.subject IS NOT NULL THEN ARRAY(
+           SELECT r.body FROM refresh_grant r WHERE r.subject = s.id AND r.revoked_at IS NULL ORDER BY r.id) END,
        CASE WHEN CAST(? AS boolean) THEN ARRAY(
            WITH RECURSIVE containing (id) AS (
                SELECT group_id FROM membership WHERE member_id = s.id
@@ -70,15 +73,18 @@ SELECT f.version, f.body, g.revision, g.revoked_at, g.body, s.body, p.body,
                SELECT m.group_id FROM membership m JOIN containing c ON m.member_id = c.id
            ) SELECT id FROM containing) END,
        r.body
-  FROM unnest(CAST(? AS bytea[]), CAST(? AS text[]), CAST(? AS text[]), CAST(? AS text[]), CAST(? AS boolean[]))
-       WITH ORDINALITY AS n (flow, granted, subject, identifier, reserved, place)
+  FROM unnest(CAST(? AS bytea[]), CAST(? AS text[]), CAST(? AS text[]), CAST(? AS text[]), CAST(? AS boolean[]),
+              CAST(? AS text[]), CAST(? AS boolean[])) WITH ORDINALITY
+       AS n (flow, granted, subject, identifier, reserved, case_id, whole, place)
   LEFT JOIN flow f ON f.id = n.flow
   LEFT JOIN refresh_grant g ON g.id = n.granted
-  LEFT JOIN subject s ON s.id = coalesce(n.subject, f.subject, g.subject, (
+  LEFT JOIN subject s ON s.id = coalesce(n.subject, (SELECT c.subject FROM emergency c WHERE c.case_id = n.case_id),
+      f.subject, g.subject, (
       SELECT i.subject FROM identifier i
        WHERE i.key = coalesce(n.identifier, CAST(f.body AS json) #>> '{identifier,key}')))
   LEFT JOIN footprint p ON p.subject = s.id
   LEFT JOIN reserve r ON n.reserved AND r.subject = s.id
+  LEFT JOIN emergency e ON e.subject = s.id
  ORDER BY n.place
 """
 """What steps are decided on but for their counters: flow, grant, person, their methods and groups."""
@@ -514,17 +520,24 @@ class PostgresStore(PostgresReader, Store):
             [needs.subject for needs in steps],
             [needs.identifier for needs in steps],
             [needs.reserve for needs in steps],
+            [needs.case for needs in steps],
+            [needs.whole for needs in steps],
         )
         for needs, row in zip(steps, execute(AT_ONCE, asked).fetchall(), strict=True):
-            flow, grant, person = row[0:2], row[2:5], row[5:7]
+            flow, grant, person = row[0:2], row[2:5], row[5:9]
             seen = {
                 sql.FLOW: [flow] if flow[0] is not None else [],
                 sql.GRANT: [grant] if grant[0] is not None else [],
                 sql.SUBJECT: [person] if person[0] is not None else [],
                 sql.HOLDER: [person] if person[0] is not None else [],
-                sql.AUTHENTICATORS: [(body,) for body in row[7] or ()],
-                sql.GROUPS: [(group,) for group in row[8] or ()],
-                sql.RESERVE: [(row[9],)] if row[9] is not None else [],
+                sql.AUTHENTICATORS: [(body,) for body in row[9] or ()],
+                sql.EVERY_AUTHENTICATOR: [(body,) for body in row[9] or ()],
+                sql.FAMILIES: [(body,) for body in row[10] or ()],
+                sql.GROUPS: [(group,) for group in row[11] or ()],
+                sql.SUBJECT_OF_CASE: [(needs.case,)]
+                if person[0] is not None
+                else [],  # They are in `person`.
+                sql.RESERVE: [(row[12],)] if row[12] is not None else [],
             }
             state = replace(needs, buckets=None)
             yield sql.load(_foreseen(seen), state, self._now, known.directory, known.has_groups)

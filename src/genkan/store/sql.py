@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from genkan.engine import signals
+from genkan.engine.emergency.case import NORMAL, Emergency
 from genkan.engine.flow import Flow
 from genkan.engine.messages import (
     Count,
@@ -31,6 +32,7 @@ from genkan.engine.messages import (
     LogSignIn,
     PutAuthenticator,
     PutDocument,
+    PutEmergency,
     PutFootprint,
     PutGrant,
     PutGroup,
@@ -111,14 +113,22 @@ class Stale(Exception):
 
 FLOW = "SELECT version, body FROM flow WHERE id = ?"
 GRANT = "SELECT revision, revoked_at, body FROM refresh_grant WHERE id = ?"
-SUBJECT = "SELECT s.body, f.body FROM subject s LEFT JOIN footprint f ON f.subject = s.id WHERE s.id = ?"
+SUBJECT = """
+SELECT s.body, f.body, e.revision, e.body FROM subject s
+  LEFT JOIN footprint f ON f.subject = s.id
+  LEFT JOIN emergency e ON e.subject = s.id
+ WHERE s.id = ?
+"""
 HOLDER = """
-SELECT s.body, f.body FROM identifier i
+SELECT s.body, f.body, e.revision, e.body FROM identifier i
   JOIN subject s ON s.id = i.subject
   LEFT JOIN footprint f ON f.subject = s.id
+  LEFT JOIN emergency e ON e.subject = s.id
  WHERE i.key = ?
 """
+SUBJECT_OF_CASE = "SELECT subject FROM emergency WHERE case_id = ?"
 AUTHENTICATORS = "SELECT body FROM authenticator WHERE subject = ? AND state = 'active'"
+FAMILIES = "SELECT body FROM refresh_grant WHERE subject = ? AND revoked_at IS NULL ORDER BY id"
 EVERY_AUTHENTICATOR = "SELECT body FROM authenticator WHERE subject = ? ORDER BY id"
 GROUPS = """
 WITH RECURSIVE containing (id) AS (
@@ -197,6 +207,11 @@ REPLACE_SIGN_IN = Statement(
 
 REPLACE_FOOTPRINT = Statement(
     "INSERT INTO footprint (subject, body) VALUES (?, ?) ON CONFLICT (subject) DO UPDATE SET body = excluded.body"
+)
+INSERT_EMERGENCY = Statement("INSERT INTO emergency (case_id, body, subject, revision) VALUES (?, ?, ?, 1)")
+UPDATE_EMERGENCY = Statement(
+    "UPDATE emergency SET case_id = ?, body = ?, revision = revision + 1 WHERE subject = ? AND revision = ?",
+    guarded=True,
 )
 REPLACE_DETECTION = Statement(
     "INSERT INTO detection (id, at, subject, keep_until, body) VALUES (?, ?, ?, ?, ?)"
@@ -316,6 +331,7 @@ WIPES = tuple(
         "subject_extension",
         "footprint",
         "reserve",
+        "emergency",
         "detection",
         "subject",
         "directory_group",
@@ -365,6 +381,7 @@ _subject = msgspec.json.Decoder(Subject).decode
 authenticator = msgspec.json.Decoder(Authenticator).decode
 _grant = msgspec.json.Decoder(Grant).decode
 history_of = msgspec.json.Decoder(tuple[int, ...]).decode
+_emergency = msgspec.json.Decoder(Emergency).decode
 _footprint = msgspec.json.Decoder(Footprint).decode
 _reserve = msgspec.json.Decoder(Reserve).decode
 _detection = msgspec.json.Decoder(Detection).decode
@@ -392,22 +409,29 @@ def from_milliseconds(count: int) -> datetime:
 
 def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, has_groups: bool) -> Loaded:
     """Return what is needed, from one consistent state. `has_groups` False: the tenant has no memberships at all."""
+    needs = of_case(execute, needs)
     flow, version, grant = None, 0, None
     if needs.flow is not None and (row := execute(FLOW, (needs.flow,)).fetchone()):
         version, flow = row[0], _flow(row[1])
     if needs.grant is not None and (row := execute(GRANT, (needs.grant,)).fetchone()):
         grant = _grant_of(*row)
-    subject, footprint = _load_subject(execute, needs, flow, grant)
+    subject, footprint, revision, emergency = _load_subject(execute, needs, flow, grant)
     authenticators: tuple[Authenticator, ...] = ()
+    held: tuple[Authenticator, ...] = ()
+    families: tuple[Grant, ...] = ()
     groups: frozenset[str] = frozenset()
     reserve: Reserve | None = None
     if subject is not None:
         if needs.reserve and (row := execute(RESERVE, (subject.id,)).fetchone()):
             reserve = _reserve(row[0])
-        rows = execute(AUTHENTICATORS, (subject.id,)).fetchall()
+        is_whole = needs.whole or revision > 0
+        rows = execute(EVERY_AUTHENTICATOR if is_whole else AUTHENTICATORS, (subject.id,)).fetchall()
         authenticators = tuple([authenticator(body) for (body,) in rows])
         if len(authenticators) > 1:
             authenticators = tuple(sorted(authenticators, key=by_age))
+        if is_whole:
+            held, authenticators = authenticators, tuple(a for a in authenticators if a.state == "active")
+            families = tuple([_grant(body) for (body,) in execute(FAMILIES, (subject.id,)).fetchall()])
         if has_groups:
             groups = frozenset([group for (group,) in execute(GROUPS, (subject.id,)).fetchall()])
     loaded = Loaded(
@@ -421,6 +445,10 @@ def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, ha
         grant=grant,
         footprint=footprint,
         reserve=reserve,
+        emergency=emergency,
+        emergency_revision=revision,
+        held=held,
+        families=families,
     )
     if needs.buckets is None or not (names := dict.fromkeys(needs.buckets(loaded), ())):
         return loaded
@@ -428,9 +456,17 @@ def load(execute: Execute, needs: Needs, now: datetime, directory: Directory, ha
     return replace(loaded, histories=names | {name: history_of(body) for name, body in found})
 
 
+def of_case(execute: Execute, needs: Needs) -> Needs:
+    """What to load, where a case is named: the subject that it is about, or nobody."""
+    if needs.case is None:
+        return needs
+    row = execute(SUBJECT_OF_CASE, (needs.case,)).fetchone()
+    return replace(needs, case=None, subject=row[0] if row else None)
+
+
 def _load_subject(
     execute: Execute, needs: Needs, flow: Flow | None, grant: Grant | None
-) -> tuple[Subject | None, Footprint]:
+) -> tuple[Subject | None, Footprint, int, Emergency]:
     subject = needs.subject or (flow and flow.subject) or (grant and grant.subject)
     if subject:
         row = execute(SUBJECT, (subject,)).fetchone()
@@ -438,8 +474,14 @@ def _load_subject(
         key = needs.identifier or (flow and flow.identifier and flow.identifier.key)
         row = execute(HOLDER, (key,)).fetchone() if key else None
     if row is None:
-        return None, NOTHING
-    return _subject(row[0]), NOTHING if row[1] is None else _footprint(row[1])
+        return None, NOTHING, 0, NORMAL
+    body, footprint, revision, emergency = row
+    return (
+        _subject(body),
+        NOTHING if footprint is None else _footprint(footprint),
+        revision or 0,
+        NORMAL if emergency is None else _emergency(emergency),
+    )
 
 
 def _grant_of(revision: int, revoked_at: int | None, body: str) -> Grant:
@@ -492,6 +534,8 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
                 yield REVOKE_GRANTS, (to_milliseconds(effect.at), effect.subject)
             case PutFootprint():
                 yield REPLACE_FOOTPRINT, (effect.subject, encode(effect.footprint).decode())
+            case PutEmergency():
+                yield _put_emergency(effect)
             case Detect():
                 yield REPLACE_DETECTION, _detection_row(effect)
             case Emit():
@@ -654,6 +698,12 @@ def _put_grant(grant: Grant) -> Write:
     if revision == 0:
         return INSERT_GRANT, (grant.id, grant.subject, end, revoked_at, body)
     return UPDATE_GRANT, (end, revoked_at, body, grant.id, revision)
+
+
+def _put_emergency(effect: PutEmergency) -> Write:
+    case = effect.emergency.case
+    row = (case.id if case else None, encode(effect.emergency).decode(), effect.subject)
+    return (INSERT_EMERGENCY, row) if effect.revision == 0 else (UPDATE_EMERGENCY, (*row, effect.revision))
 
 
 def _outbox_row(message: Message, now: datetime, sealer: Sealer) -> Row:

@@ -17,9 +17,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from genkan.engine.advance import is_origin_of
-from genkan.engine.enrol import FRESH
 from genkan.engine.messages import Directory
 from genkan.engine.reserve import Proven, Readiness
+from genkan.engine.steps import FRESH
 from genkan.exchange import Request, Response, json_response
 from genkan.model import SECURITY_INFO, Secret
 from genkan.service.owner import SCOPE, Activity, Caller, Owner, Refusal, Why

@@ -376,6 +376,10 @@ class Emergency(Struct, frozen=True, kw_only=True):
     after_reset: AfterReset | None = None
 
 
+NORMAL = Emergency()
+"""Of nearly every account: nothing was ever noted."""
+
+
 # What an operator may set. --------------------------------------------------------------------------
 
 

@@ -16,6 +16,8 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
 
 from genkan import identifiers
+from genkan.engine import held as emergencies
+from genkan.engine.emergency import account as emergency
 from genkan.engine.messages import (
     Detect,
     Detection,
@@ -244,6 +246,9 @@ async def change(
         subject = current("user", id, _known(view, id), expected)
         if isinstance(subject, Refusal):
             return subject
+        changes_control = material is not None or not isinstance(change.identities, UnsetType)
+        if changes_control and (refused := _in_emergency(view, id)) is not None:
+            return refused
         changed = _changed(subject, change, view)
         if isinstance(changed, Refusal):
             return changed
@@ -278,6 +283,8 @@ async def remove(door: Door, actor: Actor, id: str, expected: str | None = None)
         subject = current("user", id, _known(view, id), expected)
         if isinstance(subject, Refusal):
             return subject
+        if (refused := _in_emergency(view, id)) is not None:
+            return refused
         gone = replace(subject, status="deleted", deleted_at=view.now, epoch=subject.epoch + 1)
         target = Target(id=id, name=_name(subject), changes=differences(_seen(subject), None))
         return Done(gone, target, (PutSubject(gone), RevokeGrants(subject=id, at=view.now)))
@@ -339,6 +346,8 @@ async def add_method(
         subject = current("user", id, _known(view, id))
         if isinstance(subject, Refusal):
             return subject
+        if (refused := _in_emergency(view, id)) is not None:
+            return refused
         if _method(view.authenticators(id), kind) is not None:
             return invalid(f"There is {METHOD_KINDS[kind]} registered already: change or remove it.")
         method = Authenticator(
@@ -366,6 +375,8 @@ async def change_method(
 
     def decide(view: View) -> Done[Authenticator] | Refusal:
         subject = _known(view, id)
+        if subject is not None and (refused := _in_emergency(view, id)) is not None:
+            return refused
         method = _method(view.authenticators(id), kind) if subject else None
         if subject is None or method is None:
             return missing("authentication method", METHOD_KINDS[kind])
@@ -386,6 +397,8 @@ async def remove_method(door: Door, actor: Actor, id: str, kind: Kind) -> Authen
 
     def decide(view: View) -> Done[Authenticator] | Refusal:
         subject = _known(view, id)
+        if subject is not None and (refused := _in_emergency(view, id)) is not None:
+            return refused
         method = _method(view.authenticators(id), kind) if subject else None
         if subject is None or method is None:
             return missing("authentication method", METHOD_KINDS[kind])
@@ -674,6 +687,23 @@ def _words(subject: Subject) -> tuple[str, ...]:
 
 
 # How the log sees a person. -----------------------------------------------------------------------------------------
+
+
+def _in_emergency(view: View, id: str) -> Refusal | None:
+    """
+    Refuse what decides who controls an account while it is in an emergency (emergency-protocol E24).
+
+    Before the method is even looked at: one that is quarantined would else seem to be missing.
+    """
+    loaded, _ = emergency.settled(view.loaded(id), entropy())
+    state = emergencies.takeover_refused(loaded)
+    if state is None:
+        return None
+    return Refusal(
+        why="forbidden",
+        text=f"The account is in an emergency ({state}): who controls it cannot be changed until that is over.",
+        code="account_in_emergency",
+    )
 
 
 def _known(view: View, id: str) -> Subject | None:
