@@ -289,7 +289,10 @@ class TenantRuntime:
             ),
             owner=OwnerEndpoint(
                 owner=Owner(
-                    store=store, paper_key=keys.of(KeyPurpose.PAPER, tenant_id), on_deliver=self.wake
+                    store=store,
+                    paper_key=keys.of(KeyPurpose.PAPER, tenant_id),
+                    base_url=base_url,
+                    on_deliver=self.wake,
                 ),
                 ring=self.ring,
                 directory=store.directory,

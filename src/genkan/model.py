@@ -234,6 +234,25 @@ class Formerly(Struct, frozen=True, kw_only=True):
     until: datetime
 
 
+class Passkey(Struct, frozen=True, kw_only=True):
+    """A key pair whose private half an authenticator keeps (WebAuthn)."""
+
+    credential: bytes
+    """The id that the authenticator gave it; unique in a tenant (WAN-05)."""
+    key: bytes
+    """The public key (COSE)."""
+    counter: int
+    aaguid: str
+    """Which kind of authenticator made it, as it says; zeros where it does not."""
+    synced: bool
+    """It may leave its device (BE): no anchor (WAN-03)."""
+    backed_up: bool
+    """It has (BS), at its last use."""
+    roaming: bool
+    """A security key, as the client says: a thing of its own."""
+    rp_id: str
+
+
 class Authenticator(Struct, frozen=True, kw_only=True):
     """Something a subject has or knows that can prove them."""
 
@@ -247,7 +266,15 @@ class Authenticator(Struct, frozen=True, kw_only=True):
     previous: tuple[Secret, ...] = ()
     """Earlier passwords, the latest first, that may not be used again."""
     strong: bool = True
-    """May serve as a second factor: registered as such. The sign-in mailbox of an e-mail code account is not (yet)."""
+    """
+    May serve as a second factor: registered as such. The sign-in mailbox of an e-mail code account is not (yet), nor is
+    a passkey that was registered as an anchor for the emergency protocol alone.
+    """
+    passkey: Passkey | None = None
+    name: str = ""
+    """What its owner calls a passkey."""
+    bound_by: str | None = None
+    """Of a passkey: the method by means of which its owner had just proven themselves (emergency-protocol 6.2)."""
     leaked: bool = False
     """A password that was right and is known from a leak: a new one must be set (THR-06)."""
     state: Literal["active", "quarantined", "tombstoned"] = "active"
@@ -288,6 +315,15 @@ class Paper(Struct, frozen=True, kw_only=True):
         return sum(code.spent_at is None for code in self.codes)
 
 
+class Ceremony(Struct, frozen=True, kw_only=True):
+    """A question to an authenticator, put to one person for one thing (WAN-01)."""
+
+    challenge: bytes
+    purpose: Literal["register", "remove"]
+    client: str
+    expires_at: datetime
+
+
 class Reserve(Struct, frozen=True, kw_only=True):
     """What somebody has laid by for the day when a device is lost: nothing of it ever signs anybody in."""
 
@@ -295,6 +331,10 @@ class Reserve(Struct, frozen=True, kw_only=True):
     recovery: Paper | None = None
     freeze: Paper | None = None
     """One code, which can hold the account and nothing else."""
+    handle: bytes = b""
+    """What authenticators call the account: random (WAN-05)."""
+    ceremony: Ceremony | None = None
+    """The one that is open; another takes its place, and any answer ends it."""
     revision: int = 0
 
 
@@ -819,6 +859,10 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """How long a flow may rest (FLOW-16)."""
     flow_lifetime: timedelta = timedelta(minutes=30)
     """How long a flow may last in all (FLOW-16)."""
+    passkey_domain: str = ""
+    """The domain that passkeys are for (the RP ID), as `example.com`; empty: the host of the server's address."""
+    passkey_origins: tuple[str, ...] = ()
+    """Origins of mobile apps at which passkeys may be used, as `android:apk-key-hash:…`, beside the origins of apps."""
     self_service_reset: bool = True
     """People may reset a forgotten password."""
     usernames: bool = False

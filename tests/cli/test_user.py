@@ -18,6 +18,7 @@ import pytest
 
 from genkan import identifiers
 from genkan.bootstrap import Development, administering
+from genkan.cli.user import METHODS
 from genkan.model import Authenticator, Kind
 from genkan.service.admin import people
 from genkan.settings import Settings
@@ -50,6 +51,10 @@ def test_a_person_is_created_listed_shown_changed_deleted_and_brought_back(genka
     assert "Ada Lovelace" in genkan("user", "list", "--search", "lovelace").ok().out or "Ada" in (
         genkan("user", "list", "--search", "ada").ok().out
     )
+
+
+def test_every_kind_of_method_has_a_name_to_be_shown_by() -> None:
+    assert set(METHODS) == {kind.value for kind in Kind}
 
 
 @pytest.mark.proves("ENR-12")

@@ -442,7 +442,13 @@ def _say(subject: Subject, what: str, as_json: bool) -> None:
         click.echo(f"{what} {_called(subject)}, {subject.id}.")
 
 
-METHODS = {"password": "password", "email_otp": "e-mail code", "sms_otp": "text message"}
+METHODS = {
+    "password": "password",
+    "email_otp": "e-mail code",
+    "sms_otp": "text message",
+    "passkey": "passkey",
+    "federated": "other provider",
+}
 
 
 def _method(held: Authenticator) -> str:

@@ -58,9 +58,7 @@ def lack(proven: Proven, subject: Subject, held: Iterable[Authenticator], now: d
 
 def _is_second(authenticator: Authenticator, words: tuple[str, ...], subject: Subject) -> bool:
     """It is registered as second factor, and is not the mailbox that an e-mail code has just signed in with."""
-    if authenticator.kind is Kind.PASSKEY:
-        return True
-    if authenticator.kind not in SECOND_FACTORS or not authenticator.strong:
+    if not authenticator.strong or authenticator.kind not in (*SECOND_FACTORS, Kind.PASSKEY):
         return False
     was_first = AMR[Kind.PASSWORD] not in words and authenticator.kind is Kind.EMAIL_OTP
     is_own = subject.email is not None and authenticator.target == subject.email
@@ -133,8 +131,35 @@ def spent(reserve: Reserve, methods: Iterable[str], now: datetime) -> Reserve:
     return replace(reserve, **{name: paper.spent(sheet, ids, now) for name, sheet in papers})
 
 
+def passkeys(held: Iterable[Authenticator]) -> tuple[Method, ...]:
+    """
+    What passkeys are to `engine.emergency`. Each lives on a device of its own, named by the passkey's id, since nothing
+    tells which one made it; a synced one belongs to the fabric of its AAGUID.
+    """
+    return tuple(
+        Method(
+            id=a.id,
+            means=Means.PASSKEY,
+            devices=frozenset({a.id}),
+            roaming=a.passkey.roaming,
+            synced=a.passkey.synced,
+            fabric=a.passkey.aaguid if a.passkey.synced else "",
+            created_at=a.created_at,
+            changed_by=a.bound_by,
+            used_at=a.last_used_at,
+        )
+        for a in held
+        if a.passkey is not None
+    )
+
+
+def anchors(held: Iterable[Authenticator]) -> tuple[Authenticator, ...]:
+    """The passkeys that their device never gives away (WAN-03)."""
+    return tuple(a for a in held if a.passkey is not None and not a.passkey.synced)
+
+
 def methods(reserve: Reserve | None) -> tuple[Method, ...]:
-    """What of it can be shown in an emergency, as `engine.emergency` knows it."""
+    """What codes can be shown in an emergency, as `engine.emergency` knows it."""
     if reserve is None:
         return ()
     sheets: tuple[tuple[Use, Paper | None], ...] = (

@@ -64,6 +64,8 @@ TYPES: Final[Mapping[Kind, str]] = {
     Kind.FEDERATED: "verifiable-credential",
 }
 """What CAEP calls each kind of authenticator."""
+ROAMING: Final = "fido2-roaming"
+"""The same of a passkey on a security key."""
 
 LEVELS: Final[Mapping[RiskLevel, str]] = {"none": "LOW", "low": "LOW", "medium": "MEDIUM", "high": "HIGH"}
 """CAEP's three levels; of what nobody has looked at nothing is said."""
@@ -205,7 +207,8 @@ def _of_method(after: Authenticator, before: Authenticator | None) -> Iterator[_
     else:
         how = ""  # It was used, hashed anew, or found in a leak: it proves the same as before.
     if how:
-        detail = {"credential_type": TYPES[after.kind], "change_type": how}
+        is_key = after.passkey is not None and after.passkey.roaming
+        detail = {"credential_type": ROAMING if is_key else TYPES[after.kind], "change_type": how}
         yield CREDENTIAL_CHANGE, after.subject, detail
 
 

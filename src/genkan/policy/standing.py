@@ -149,7 +149,11 @@ class Standing(Struct, frozen=True, dict=True):
 
     @cached_property
     def _passkeys(self) -> tuple[Authenticator, ...]:
-        return tuple(a for a in self.context.authenticators if a.kind is Kind.PASSKEY and a.state == "active")
+        return tuple(
+            a
+            for a in self.context.authenticators
+            if a.kind is Kind.PASSKEY and a.strong and a.state == "active"
+        )
 
     @property
     def could_go_on_in_a_browser(self) -> bool:

@@ -41,6 +41,7 @@ SIGNS = {
         "high", "Somebody is trying passwords at many accounts: this password, or from this network."
     ),
     "anomalousUserActivity": Sign("medium", "Many wrong proofs came shortly before the right one."),
+    "passkeyCounterWentBack": Sign("high", "The counter of a passkey went back: there may be two of it."),
     "leakedCredentials": Sign("high", "The password is known from a leak."),
     "adminConfirmedUserCompromised": Sign(
         "high", "An administrator confirmed that the account is in the wrong hands."

@@ -8,31 +8,64 @@ Source: emergency-protocol 6.5, 9.2; ENR-01, ENR-13, SES-08.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
-from typing import Final, Literal, TypeVar
+from datetime import timedelta
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from genkan.engine import held, history, reserve, steps
+from genkan.engine import held, history, reserve, signals, steps
+from genkan.engine.advance import is_origin_of
 from genkan.engine.emergency import account
-from genkan.engine.messages import Count, Deliver, Effect, Entropy, Facts, PutReserve, Record
+from genkan.engine.messages import (
+    Count,
+    Deliver,
+    Detect,
+    Detection,
+    Effect,
+    Emit,
+    Entropy,
+    Facts,
+    PutAuthenticator,
+    PutReserve,
+    Record,
+)
 from genkan.engine.reserve import Proven, Readiness
-from genkan.engine.transaction import Change, Loaded, Needs, SignInQuery
+from genkan.engine.transaction import Change, Conflict, Loaded, Needs, SignInQuery
+from genkan.factors import passkey
 from genkan.factors.paper import Use
-from genkan.model import SECURITY_INFO_API, Kind, Secret, Subject
+from genkan.model import (
+    SECURITY_INFO_API,
+    Authenticator,
+    Ceremony,
+    Kind,
+    Passkey,
+    Reserve,
+    Secret,
+    Subject,
+    Tenant,
+)
 from genkan.risk import rate
 from genkan.service.ports import AdminStore
-
-T = TypeVar("T")
 
 SCOPE = f"{SECURITY_INFO_API.uri}/{SECURITY_INFO_API.scopes[0]}"
 """What an app must be registered for, and have asked for."""
 
-Why = Literal["token", "stale", "factor", "too_many"]
+CEREMONY_LIFETIME: Final = timedelta(minutes=5)
+"""How long a question to an authenticator is good (WAN-01)."""
+MOST_PASSKEYS: Final = 10
+
+Purpose = Literal["register", "remove"]
+
+Why = Literal["token", "stale", "factor", "too_many", "assertion", "taken", "missing"]
 """
-What kind of no it is. `token`: the account or the app is no longer what the token says. `stale`: nothing was proven
-lately. `factor`: there is a second factor that was not shown. `too_many`: it was done too often.
+What kind of no it is. `assertion`: a passkey did not prove what was asked for. `taken`: it is registered already.
+`missing`: there is no such passkey. `token`: the account or the app is no longer what the token says. `stale`: nothing
+was proven lately. `factor`: there is a second factor that was not shown. `too_many`: it was done too often.
 """
 
 MOST_SHOWN: Final = 50
@@ -67,7 +100,11 @@ class Activity(Struct, frozen=True, kw_only=True):
 class Owner:
     """The acts of a tenant's people on their own accounts."""
 
-    def __init__(self, *, store: AdminStore, paper_key: bytes, on_deliver: Callable[[], None]) -> None:
+    def __init__(
+        self, *, store: AdminStore, paper_key: bytes, base_url: str, on_deliver: Callable[[], None]
+    ) -> None:
+        """`base_url` is the server's public address, whose host passkeys are for unless the tenant names a domain."""
+        self._base_url = base_url
         self._store = store
         self._paper_key = paper_key
         self._on_deliver = on_deliver
@@ -98,8 +135,201 @@ class Owner:
         loaded = await self._store.read(Needs(subject=caller.subject, reserve=True))
         if _vouched(caller, loaded) is None:
             return Refusal("token")
-        anchors = sum(a.kind is Kind.PASSKEY for a in loaded.authenticators)
-        return reserve.readiness(anchors, loaded.reserve, contacts=0)
+        return reserve.readiness(len(reserve.anchors(loaded.authenticators)), loaded.reserve, contacts=0)
+
+    # Passkeys. --------------------------------------------------------------------------------------
+
+    async def passkeys(self, caller: Caller) -> tuple[Authenticator, ...] | Refusal:
+        """
+        The account's passkeys, oldest first. Asks for no fresh proof.
+
+        Refuses: `token`. Raises: `StoreUnavailable`.
+        """
+        loaded = await self._store.read(Needs(subject=caller.subject))
+        return Refusal("token") if _vouched(caller, loaded) is None else _passkeys(loaded)
+
+    async def begin(self, caller: Caller, purpose: Purpose) -> Asked | Refusal:
+        """
+        Put a question to an authenticator: to make a passkey, or to prove one before one is removed.
+
+        It is for this account, this app and this purpose alone, good for five minutes and one answer (WAN-01).
+        Refuses: as `Why` says. Raises: `StoreUnavailable`.
+        """
+        await asyncio.to_thread(passkey.load)
+        entropy = Entropy(os.urandom(32))
+
+        def decide(loaded: Loaded) -> tuple[Change, Asked | Refusal]:
+            subject = _admitted(caller, loaded)
+            if isinstance(subject, Refusal):
+                return _refused(caller, purpose, subject)
+            held, tenant = _passkeys(loaded), loaded.directory.tenant
+            if purpose == "register" and len(held) >= MOST_PASSKEYS:
+                return _refused(caller, purpose, Refusal("too_many"))
+            kept = loaded.reserve or Reserve(subject=subject.id)
+            ceremony = Ceremony(
+                challenge=entropy.take("challenge", passkey.CHALLENGE_BYTES),
+                purpose=purpose,
+                client=caller.client,
+                expires_at=loaded.now + CEREMONY_LIFETIME,
+            )
+            handle = kept.handle or entropy.take("handle", passkey.HANDLE_BYTES)
+            asked = Asked(
+                challenge=ceremony.challenge,
+                handle=handle,
+                rp_id=self._rp_id(tenant),
+                rp_name=tenant.brand.name or tenant.name,
+                name=subject.email.value if subject.email else subject.id,
+                credentials=tuple(a.passkey.credential for a in held if a.passkey is not None),
+            )
+            return Change(effects=(PutReserve(replace(kept, handle=handle, ceremony=ceremony)),)), asked
+
+        return await self._store.run(Needs(subject=caller.subject, reserve=True), decide)
+
+    async def register_passkey(
+        self, caller: Caller, credential: dict[str, Any], name: str, *, roaming: bool
+    ) -> Authenticator | Refusal:
+        """
+        Register the passkey that was made in answer to `begin`, as an anchor for the emergency protocol.
+
+        It signs nobody in yet, and no policy counts it. `roaming`: it is a security key, as the client says.
+        Refuses: as `Why` says. Raises: `StoreUnavailable`.
+        """
+        await asyncio.to_thread(passkey.load)
+        entropy = Entropy(os.urandom(32))
+
+        def decide(loaded: Loaded) -> tuple[Change, Authenticator | Refusal]:
+            subject = _admitted(caller, loaded)
+            if isinstance(subject, Refusal):
+                return _refused(caller, "register", subject)
+            begun, ended = _ended(caller, loaded, "register")
+            rp_id = self._rp_id(loaded.directory.tenant)
+            origin = self._origin(credential, caller, loaded)
+            made = passkey.made(credential, begun.challenge, rp_id, origin) if begun else None
+            if made is None:
+                return _refused(caller, "register", Refusal("assertion"), *ended)
+            if len(_passkeys(loaded)) >= MOST_PASSKEYS:
+                return _refused(caller, "register", Refusal("too_many"), *ended)
+            new = Authenticator(
+                id=entropy.guid("authenticator"),
+                subject=subject.id,
+                kind=Kind.PASSKEY,
+                strong=False,
+                name=name,
+                source="registration",
+                bound_by=reserve.proven_by(caller.proven, loaded.authenticators),
+                created_at=loaded.now,
+                passkey=Passkey(
+                    credential=made.credential,
+                    key=made.key,
+                    counter=made.counter,
+                    aaguid=made.aaguid,
+                    synced=made.synced,
+                    backed_up=made.backed_up,
+                    roaming=roaming,
+                    rp_id=rp_id,
+                ),
+            )
+            notices = _notices(caller, loaded, subject, entropy, "method_added")
+            record = _record(caller, "owner:passkey:added", method=new.id, synced=made.synced)
+            put = PutAuthenticator(new)
+            return Change(effects=(*ended, put, *notices, record, *_told(loaded, entropy, put))), new
+
+        try:
+            done = await self._store.run(Needs(subject=caller.subject, reserve=True), decide)
+        except Conflict:  # Some account of the tenant has, or had, this credential.
+            return Refusal("taken")
+        if not isinstance(done, Refusal):
+            self._on_deliver()
+        return done
+
+    async def rename_passkey(self, caller: Caller, id: str, name: str) -> Authenticator | Refusal:
+        """
+        Call a passkey something else.
+
+        Refuses: as `Why` says. Raises: `StoreUnavailable`.
+        """
+
+        def decide(loaded: Loaded) -> tuple[Change, Authenticator | Refusal]:
+            subject = _admitted(caller, loaded)
+            if isinstance(subject, Refusal):
+                return _refused(caller, "rename", subject)
+            found = _passkey(loaded, id)
+            if found is None:
+                return _refused(caller, "rename", Refusal("missing"))
+            named = replace(found, name=name)
+            record = _record(caller, "owner:passkey:renamed", method=id)
+            return Change(effects=(PutAuthenticator(named), record)), named
+
+        return await self._store.run(Needs(subject=caller.subject), decide)
+
+    async def remove_passkey(
+        self, caller: Caller, id: str, credential: dict[str, Any]
+    ) -> Authenticator | Refusal:
+        """
+        Remove a passkey, by a signature of one in answer to `begin`: an anchor by an anchor (ENR-07).
+
+        A counter that went back is refused, and told as a risk of the account (WAN-04).
+        Refuses: as `Why` says. Raises: `StoreUnavailable`.
+        """
+        await asyncio.to_thread(passkey.load)
+        entropy = Entropy(os.urandom(32))
+
+        def decide(loaded: Loaded) -> tuple[Change, Authenticator | Refusal]:
+            subject = _admitted(caller, loaded)
+            if isinstance(subject, Refusal):
+                return _refused(caller, "remove", subject)
+            begun, ended = _ended(caller, loaded, "remove")
+            found, kept = _passkey(loaded, id), loaded.reserve
+            if begun is None or kept is None:
+                return _refused(caller, "remove", Refusal("assertion"), *ended)
+            if found is None or found.passkey is None:
+                return _refused(caller, "remove", Refusal("missing"), *ended)
+            origin = self._origin(credential, caller, loaded)
+            prover, signed = next(
+                (
+                    (a, signed)
+                    for a in _passkeys(loaded)
+                    if a.passkey is not None
+                    and (
+                        signed := passkey.signed(credential, a.passkey, begun.challenge, origin, kept.handle)
+                    )
+                ),
+                (None, None),
+            )
+            if prover is None or signed is None:
+                return _refused(caller, "remove", Refusal("assertion"), *ended)
+            if not signed.counter_ok:
+                cloned = _cloned(caller, prover, loaded, entropy)
+                return _refused(caller, "remove", Refusal("assertion"), *ended, cloned)
+            is_weaker = signed.passkey.synced and not found.passkey.synced
+            if not signed.verified or is_weaker:
+                return _refused(caller, "remove", Refusal("assertion"), *ended)
+            gone = replace(found, state="tombstoned", removed_at=loaded.now)
+            effects: list[Effect] = [*ended, PutAuthenticator(gone)]
+            if prover.id != id:
+                used = replace(prover, passkey=signed.passkey, last_used_at=loaded.now)
+                effects.append(PutAuthenticator(used))
+            effects += _notices(caller, loaded, subject, entropy, "method_removed")
+            effects += _told(loaded, entropy, *effects)
+            effects.append(_record(caller, "owner:passkey:removed", method=id, by=prover.id))
+            return Change(effects=tuple(effects)), gone
+
+        done = await self._store.run(Needs(subject=caller.subject, reserve=True), decide)
+        if not isinstance(done, Refusal):
+            self._on_deliver()
+        return done
+
+    def _rp_id(self, tenant: Tenant) -> str:
+        return tenant.passkey_domain or urlsplit(self._base_url).hostname or ""
+
+    def _origin(self, credential: dict[str, Any], caller: Caller, loaded: Loaded) -> str:
+        """The origin at which the authenticator was used, if it is one of the app's or the server's own; else empty."""
+        origin, directory, own = passkey.origin_of(credential), loaded.directory, urlsplit(self._base_url)
+        allowed = (f"{own.scheme}://{own.netloc}", *directory.tenant.passkey_origins)
+        is_known = origin in allowed or is_origin_of(directory.clients[caller.client], origin)
+        return origin if is_known else ""
+
+    # Codes on paper. --------------------------------------------------------------------------------
 
     async def activity(self, caller: Caller) -> Activity | Refusal:
         """
@@ -172,21 +402,85 @@ def _admitted(caller: Caller, loaded: Loaded) -> Subject | Refusal:
     return Refusal(lack) if lack else subject
 
 
+# Passkeys. ------------------------------------------------------------------------------------------
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What an authenticator is asked."""
+
+    challenge: bytes
+    handle: bytes
+    rp_id: str
+    rp_name: str
+    name: str
+    """The account, as its owner knows it; it stays on the authenticator."""
+    credentials: tuple[bytes, ...]
+    """Those that the account has."""
+
+
+def _passkeys(loaded: Loaded) -> tuple[Authenticator, ...]:
+    return tuple(a for a in loaded.authenticators if a.passkey is not None)
+
+
+def _passkey(loaded: Loaded, id: str) -> Authenticator | None:
+    return next((a for a in _passkeys(loaded) if a.id == id), None)
+
+
+def _ended(caller: Caller, loaded: Loaded, purpose: Purpose) -> tuple[Ceremony | None, tuple[Effect, ...]]:
+    """The open ceremony, if it is this one, and the effect that ends it whatever its answer is worth (WAN-01)."""
+    kept = loaded.reserve
+    if kept is None or kept.ceremony is None:
+        return None, ()
+    found = kept.ceremony
+    is_this = found.purpose == purpose and found.client == caller.client and loaded.now < found.expires_at
+    return found if is_this else None, (PutReserve(replace(kept, ceremony=None)),)
+
+
+def _cloned(caller: Caller, prover: Authenticator, loaded: Loaded, entropy: Entropy) -> Detect:
+    """A counter that went back: there may be two of this key (WAN-04)."""
+    detection = Detection(
+        id=entropy.guid("cloned"),
+        at=loaded.now,
+        updated_at=loaded.now,
+        correlation_id=caller.correlation_id,
+        subject=prover.subject,
+        word="passkeyCounterWentBack",
+        level="high",
+        activity="user",
+    )
+    return Detect(detection, keep_until=loaded.now + loaded.directory.tenant.log_retention)
+
+
 # What is written. -----------------------------------------------------------------------------------
 
 
-def _refused(caller: Caller, act: str, no: Refusal) -> tuple[Change, Refusal]:
-    return Change(effects=(_record(caller, f"owner:{act}:refused", no.why),)), no
+def _refused(caller: Caller, act: str, no: Refusal, *effects: Effect) -> tuple[Change, Refusal]:
+    return Change(effects=(*effects, _record(caller, f"owner:{act}:refused", no.why))), no
 
 
-def _record(caller: Caller, action: str, reason: str = "") -> Record:
+def _record(caller: Caller, action: str, reason: str = "", **detail: Any) -> Record:
     return Record(
         action=action,
         reason=reason,
         subject=caller.subject,
         client=caller.client,
         correlation_id=caller.correlation_id,
-        detail={"amr": list(caller.proven.words)},
+        detail={"amr": list(caller.proven.words), **detail},
+    )
+
+
+def _told(loaded: Loaded, entropy: Entropy, *effects: Effect) -> tuple[Emit, ...]:
+    """What receivers of security events are told of it."""
+    if not loaded.directory.streams:
+        return ()
+    return signals.following(
+        effects,
+        now=loaded.now,
+        by="user",
+        entropy=entropy,
+        person=lambda _: loaded.subject,
+        methods=lambda _: loaded.authenticators,
+        tenant=loaded.directory.tenant.id,
     )
 
 

@@ -164,6 +164,7 @@ DELETE_IDENTIFIERS = Statement("DELETE FROM identifier WHERE subject = ?")
 INSERT_AUTHENTICATOR = Statement(
     "INSERT INTO authenticator (id, subject, revision, state, body) VALUES (?, ?, 1, ?, ?)"
 )
+INSERT_PASSKEY = Statement("INSERT INTO passkey (credential, authenticator) VALUES (?, ?)")
 UPDATE_AUTHENTICATOR = Statement(
     "UPDATE authenticator SET revision = revision + 1, state = ?, body = ? WHERE id = ? AND revision = ?",
     guarded=True,
@@ -326,6 +327,7 @@ WIPES = tuple(
     for table in (
         "flow",
         "refresh_grant",
+        "passkey",
         "authenticator",
         "identifier",
         "subject_extension",
@@ -526,6 +528,8 @@ def writes(change: Change, loaded: Loaded, sealer: Sealer) -> Iterator[Write]:
                 yield INSERT_OUTBOX, _outbox_row(effect.message, loaded.now, sealer)
             case PutAuthenticator():
                 yield _putauthenticator(effect.authenticator)
+                if effect.authenticator.revision == 0 and effect.authenticator.passkey is not None:
+                    yield INSERT_PASSKEY, (effect.authenticator.passkey.credential, effect.authenticator.id)
             case PutReserve():
                 yield _put_reserve(effect.reserve)
             case PutGrant():

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from genkan.engine.advance import is_origin_of
@@ -21,9 +21,11 @@ from genkan.engine.messages import Directory
 from genkan.engine.reserve import Proven, Readiness
 from genkan.engine.steps import FRESH
 from genkan.exchange import Request, Response, json_response
-from genkan.model import SECURITY_INFO, Secret
-from genkan.service.owner import SCOPE, Activity, Caller, Owner, Refusal, Why
-from genkan.tokens import jwt, metadata
+from genkan.factors import passkey
+from genkan.model import SECURITY_INFO, Authenticator, Secret
+from genkan.service import owner as service
+from genkan.service.owner import CEREMONY_LIFETIME, SCOPE, Activity, Caller, Owner, Refusal, Why
+from genkan.tokens import base64url, jwt, metadata
 from genkan.tokens.claims import ACR_TWO_FACTORS
 from genkan.tokens.keys import KeyRing
 from genkan.wire import entra_v1_words
@@ -71,6 +73,14 @@ REFUSALS: Final[Mapping[Why, Error]] = {
         status=401,
         challenge=f'{_STEP_UP}, acr_values="{ACR_TWO_FACTORS}"',
     ),
+    "assertion": Error(
+        "invalid_grant",
+        50126,
+        "The passkey did not prove what was asked for; ask anew for a challenge.",
+        "invalid_assertion",
+    ),
+    "taken": Error("conflict", 90100, "This passkey is registered already.", status=409),
+    "missing": Error("not_found", 90100, "There is no such passkey.", status=404),
     "too_many": Error(
         "slow_down", 50196, "This was done too often in a day; wait, and try again.", status=429, wait=3600
     ),
@@ -160,6 +170,9 @@ class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """A body without members."""
 
 
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
 class Codes(Struct, frozen=True, kw_only=True):
     """Recovery codes, which are never shown again."""
 
@@ -172,6 +185,135 @@ class FreezeCode(Struct, frozen=True, kw_only=True):
 
     code: str
     can: tuple[str, ...] = ("contain",)
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What to hand to `navigator.credentials`, as JSON (WebAuthn Level 3, 5.1.8 and 5.1.9)."""
+
+    public_key: dict[str, Any]
+    expires_in: int = int(CEREMONY_LIFETIME.total_seconds())
+
+
+class NewPasskey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The authenticator's answer to a registration."""
+
+    credential: dict[str, Any]
+    """A RegistrationResponseJSON."""
+    name: Name
+
+
+class Renamed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a passkey is to be called."""
+
+    id: Annotated[str, Meta(max_length=64)]
+    name: Name
+
+
+class Removal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A passkey to remove, and a signature that allows it."""
+
+    id: Annotated[str, Meta(max_length=64)]
+    credential: dict[str, Any]
+    """An AuthenticationResponseJSON."""
+
+
+class OwnPasskey(Struct, frozen=True, kw_only=True):
+    """A passkey, as its owner may see it."""
+
+    id: str
+    name: str
+    created: str
+    last_used: str | None
+    anchor: bool
+    """Its device never gives it away, so it counts as an anchor in an emergency."""
+    backed_up: bool
+    security_key: bool
+    aaguid: str
+
+
+class OwnPasskeys(Struct, frozen=True, kw_only=True):
+    """All of them, oldest first."""
+
+    passkeys: tuple[OwnPasskey, ...]
+
+
+def _shown(authenticator: Authenticator) -> OwnPasskey:
+    found, used = authenticator.passkey, authenticator.last_used_at
+    assert found is not None  # noqa: S101 - `Owner` hands out no other
+    return OwnPasskey(
+        id=authenticator.id,
+        name=authenticator.name,
+        created=f"{authenticator.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        last_used=f"{used:%Y-%m-%dT%H:%M:%SZ}" if used else None,
+        anchor=not found.synced,
+        backed_up=found.backed_up,
+        security_key=found.roaming,
+        aaguid=found.aaguid,
+    )
+
+
+def _descriptors(asked: service.Asked) -> list[dict[str, str]]:
+    return [{"type": "public-key", "id": base64url.encode(id)} for id in asked.credentials]
+
+
+async def _passkeys(endpoint: Endpoint, caller: Caller, _: Any) -> Answer:
+    found = await endpoint.owner.passkeys(caller)
+    return found if isinstance(found, Refusal) else OwnPasskeys(passkeys=tuple(map(_shown, found)))
+
+
+async def _begin_registration(endpoint: Endpoint, caller: Caller, _: Any) -> Answer:
+    asked = await endpoint.owner.begin(caller, "register")
+    if isinstance(asked, Refusal):
+        return asked
+    return Asked(
+        public_key={
+            "rp": {"id": asked.rp_id, "name": asked.rp_name},
+            "user": {
+                "id": base64url.encode(asked.handle),
+                "name": asked.name,
+                "displayName": asked.name,
+            },
+            "challenge": base64url.encode(asked.challenge),
+            "pubKeyCredParams": [{"type": "public-key", "alg": alg} for alg in passkey.ALGORITHMS],
+            "timeout": int(CEREMONY_LIFETIME.total_seconds() * 1000),
+            "excludeCredentials": _descriptors(asked),
+            "authenticatorSelection": {"residentKey": "preferred", "userVerification": "required"},
+            "attestation": "none",
+        }
+    )
+
+
+async def _register(endpoint: Endpoint, caller: Caller, body: NewPasskey) -> Answer:
+    said = body.credential.get("authenticatorAttachment")
+    done = await endpoint.owner.register_passkey(
+        caller, body.credential, body.name, roaming=said == "cross-platform"
+    )
+    return done if isinstance(done, Refusal) else _shown(done)
+
+
+async def _rename(endpoint: Endpoint, caller: Caller, body: Renamed) -> Answer:
+    done = await endpoint.owner.rename_passkey(caller, body.id, body.name)
+    return done if isinstance(done, Refusal) else _shown(done)
+
+
+async def _begin_removal(endpoint: Endpoint, caller: Caller, _: Any) -> Answer:
+    asked = await endpoint.owner.begin(caller, "remove")
+    if isinstance(asked, Refusal):
+        return asked
+    return Asked(
+        public_key={
+            "challenge": base64url.encode(asked.challenge),
+            "rpId": asked.rp_id,
+            "timeout": int(CEREMONY_LIFETIME.total_seconds() * 1000),
+            "allowCredentials": _descriptors(asked),
+            "userVerification": "required",
+        }
+    )
+
+
+async def _remove(endpoint: Endpoint, caller: Caller, body: Removal) -> Answer:
+    done = await endpoint.owner.remove_passkey(caller, body.id, body.credential)
+    return done if isinstance(done, Refusal) else _shown(done)
 
 
 Answer = Struct | Refusal | Error
@@ -211,6 +353,12 @@ ROUTES: Final = (
     Route("GET", PREFIX + "activity", _activity, "Recent sign-ins and security changes", Activity),
     Route("POST", PREFIX + "recovery-codes", _recovery_codes, "Make new recovery codes", Codes),
     Route("POST", PREFIX + "freeze-code", _freeze_code, "Make a new freeze code", FreezeCode),
+    Route("GET", PREFIX + "passkeys", _passkeys, "The passkeys that there are", OwnPasskeys),
+    Route("POST", PREFIX + "passkeys/begin", _begin_registration, "Begin to register a passkey", Asked),
+    Route("POST", PREFIX + "passkeys/finish", _register, "Register it", OwnPasskey, NewPasskey),
+    Route("POST", PREFIX + "passkeys/rename", _rename, "Call a passkey something else", OwnPasskey, Renamed),
+    Route("POST", PREFIX + "passkeys/begin-removal", _begin_removal, "Begin to remove a passkey", Asked),
+    Route("POST", PREFIX + "passkeys/remove", _remove, "Remove it", OwnPasskey, Removal),
 )
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {route.path: (route.method,) for route in ROUTES}
 """Every endpoint here, and the methods it takes."""

@@ -55,12 +55,13 @@ def methods(subject: Subject, held: tuple[Authenticator, ...]) -> tuple[Method, 
     """
     What can prove this person, in the protocol's words; what was taken away for good is none.
 
-    Where a method lives is not known here, so it is taken to live on whatever phone was lost.
+    Where a mailbox or number lives is not known here, so it is taken to be on whatever phone was lost.
     """
     living = [a for a in held if a.removed_at is None and a.kind in MEANS]
     password = frozenset(a.id for a in living if a.kind is Kind.PASSWORD)
     mailbox = next((a.id for a in living if a.target is not None and a.target == subject.email), ADDRESS)
-    found = [_method(a, password, mailbox) for a in living]
+    found = [_method(a, password, mailbox) for a in living if a.passkey is None]
+    found += reserve.passkeys(living)
     if subject.email is not None and mailbox == ADDRESS:
         found.append(
             Method(
