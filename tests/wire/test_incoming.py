@@ -346,6 +346,32 @@ def test_keys_are_fetched_kept_and_fetched_again_when_another_is_named_but_not_a
     receiver.answers["/jwks"] = Says(b"gone", 500)
     world.run(world._development.move_to(world.now + timedelta(minutes=11)))
     hears(world, claims(world, mail(address), CAEP + "session-revoked"))  # What was known is still known.
+    said = claims(world, mail(address), CAEP + "session-revoked")
+    third = RSAKey.generate_key(2048, {"kid": "three"})
+    assert (
+        tell(world, signed(said, third)).status_code == 503
+    )  # Perhaps it is their next one: nobody can say now.
+    asked = len(receiver.of("/jwks"))
+    assert [tell(world, signed(said, third)).status_code for _ in range(5)] == [503] * 5
+    assert len(receiver.of("/jwks")) == asked  # And nobody is asked time and again.
+
+
+def test_those_who_come_at_once_to_unknown_keys_wait_for_one_fetch(
+    world: World, heard: Transmitter, receiver: Receiver
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    world.run(streams.distrust(world._development._tenant.door, OPERATOR, heard.id))
+    receiver.answers["/slow-jwks"] = Says(public(KEY).encode(), after=0.3)
+    trusted(world, keys_url=receiver.url("/slow-jwks"))
+    address = somebody(world)
+    tokens = [signed(claims(world, mail(address), CAEP + "session-revoked")) for _ in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda token: tell(world, token).status_code, tokens))
+
+    assert answers == [202] * 8
+    assert len(receiver.of("/slow-jwks")) == 1
 
 
 def test_keys_of_nowhere_are_not_fetched(world: World, heard: Transmitter) -> None:
@@ -356,7 +382,10 @@ def test_keys_of_nowhere_are_not_fetched(world: World, heard: Transmitter) -> No
 
     answer = tell(world, signed(claims(world, mail(address), CAEP + "session-revoked")))
 
-    assert (answer.status_code, answer.json()["err"]) == (400, "invalid_key")
+    assert (answer.status_code, answer.headers["retry-after"]) == (
+        503,
+        "60",
+    )  # Not refused: it may be told again.
     assert time.monotonic() - began < 3
 
 

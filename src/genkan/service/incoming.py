@@ -8,6 +8,7 @@ Knows no HTTP. Source: RFC 8417, RFC 8935; SSF 1.0, 4; emergency-protocol 11, E5
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -44,6 +45,8 @@ SKEW: Final = timedelta(seconds=60)
 KEYS_KEPT: Final = timedelta(minutes=10)
 KEYS_ASKED_EVERY: Final = timedelta(seconds=60)
 """How often a transmitter's keys are fetched again at most, however many unknown ones are named."""
+LEFT_ALONE: Final = timedelta(seconds=10)
+"""How long nobody asks for keys that could not be had, so that no queue of forged tokens waits for them."""
 WITHIN: Final = 5.0
 ALGORITHMS: Final = ("RS256", "PS256", "ES256")
 TYPES: Final = ("secevent+jwt", "application/secevent+jwt")
@@ -58,6 +61,10 @@ class _No(Exception):
     def __init__(self, flaw: Flaw, why: str) -> None:
         super().__init__(why)
         self.flaw: Flaw = flaw
+
+
+class NoKeys(Exception):
+    """The keys of a transmitter cannot be had now: what it says can be neither believed nor refused."""
 
 
 class Incoming:
@@ -82,12 +89,14 @@ class Incoming:
         self._on_emit = on_emit
         self._keys: dict[str, tuple[datetime, str]] = {}
         """What transmitters published when, by the address."""
+        self._fetching: dict[str, asyncio.Lock] = {}
+        self._failed: dict[str, datetime] = {}
 
     async def hear(self, token: str, correlation_id: str) -> Flaw | None:
         """
         Hear a token; None where it was in order, whether or not anything followed from it.
 
-        Raises: `StoreUnavailable`.
+        Raises: `StoreUnavailable`, `NoKeys`; it may be told again later.
         """
         transmitter: Transmitter | None = None
         try:
@@ -144,20 +153,28 @@ class Incoming:
         return found
 
     async def _published(self, by: Transmitter, fresh: timedelta) -> str:
-        now, known = self._clock(), self._keys.get(by.keys_url)
-        if known is not None and now - known[0] < fresh:
-            return known[1]
-        self._keys[by.keys_url] = now, known[1] if known is not None else ""
-        try:
-            answered = await self._pinned.get(by.keys_url, WITHIN)
-            if answered.status != 200:
-                raise NotCalled(f"it answered {answered.status}")
-            text = answered.body.decode("utf-8")
-        except (NotCalled, UnicodeDecodeError) as fault:
-            log.warning("signal.no_keys", extra={"transmitter": by.id, "why": str(fault)})
-            return known[1] if known is not None else ""
-        self._keys[by.keys_url] = now, text
-        return text
+        """The keys of a transmitter, no older than that where they can be had; fetched by one who asks for all."""
+        async with self._fetching.setdefault(by.keys_url, asyncio.Lock()):
+            now, known = self._clock(), self._keys.get(by.keys_url)
+            if known is not None and now - known[0] < fresh:
+                return known[1]
+            failed = self._failed.get(by.keys_url)
+            try:
+                if failed is not None and now - failed < LEFT_ALONE:
+                    raise NotCalled("it could not be had a moment ago")
+                answered = await self._pinned.get(by.keys_url, WITHIN)
+                if answered.status != 200:
+                    raise NotCalled(f"it answered {answered.status}")
+                text = answered.body.decode("utf-8")
+            except (NotCalled, UnicodeDecodeError) as fault:
+                if failed is None or now - failed >= LEFT_ALONE:
+                    self._failed[by.keys_url] = now
+                    log.warning("signal.no_keys", extra={"transmitter": by.id, "why": str(fault)})
+                if known is None or fresh == KEYS_ASKED_EVERY:
+                    raise NoKeys(str(fault)) from None
+                return known[1]
+            self._keys[by.keys_url] = now, text
+            return text
 
     def _event(self, claims: Mapping[str, Any], by: Transmitter) -> tuple[str, dict[str, Any]]:
         """The one event of a token that is authentic, if it is for us, of now, and in order."""

@@ -23,7 +23,7 @@ from genkan.service.admin import streams
 from genkan.service.admin.door import Actor, Door, Refusal
 from genkan.service.admin.streams import RECEIVE, Seal, StreamChange
 from genkan.service.clients import may_act_from
-from genkan.service.incoming import Incoming
+from genkan.service.incoming import Incoming, NoKeys
 from genkan.service.issue import Issuer
 from genkan.service.ports import SignalStore
 from genkan.service.signals import Signals, error_of
@@ -117,7 +117,11 @@ class Endpoint(Struct, frozen=True, kw_only=True, dict=True):
             token = ""
         flaw = "invalid_request"
         if kind == "application/secevent+jwt" and token:
-            found = await self.incoming.hear(token, request.correlation_id)
+            try:
+                found = await self.incoming.hear(token, request.correlation_id)
+            except NoKeys:
+                text = "The keys of this issuer cannot be had now; try again later."
+                raise _No(503, "temporarily_unavailable", text, ("retry-after", "60")) from None
             if found is None:
                 return Response(status=202)
             flaw = found
