@@ -162,11 +162,13 @@ def callers(*names: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.proves("FLOW-01")
-def test_one_function_signs_for_people_one_for_clients_and_one_for_what_extensions_are_asked() -> None:
+def test_one_function_signs_for_people_and_one_for_each_kind_of_program() -> None:
     assert callers("jwt.sign", "sign") == {
         ("service/issue.py", "mint"),
         ("service/issue.py", "for_client"),
         ("service/issue.py", "for_extension"),
+        ("service/issue.py", "for_receiver"),
+        ("service/issue.py", "event"),
     }
     assert callers("claims.access_token", "access_token") == {("service/issue.py", "mint")}
     signs = [path for path in SOURCE.rglob("*.py") if "tokens.jwt import" in path.read_text(encoding="utf-8")]

@@ -78,8 +78,12 @@ def may_enrol(flow: Flow, client: Client, facts: Facts) -> Decision:
 
 
 def wants_second_factor(client: Client, facts: Facts) -> bool:
-    """Some policy would want a second factor of this person, for anything that this client may ask for."""
-    resources = facts.directory.apis
+    """
+    Some policy would want a second factor of this person, for any of the tenant's APIs that this client may ask for.
+
+    That the API for security info always wants one says nothing of how they sign in, and so does not count.
+    """
+    resources = facts.directory.resources
     all_of_each = (
         scopes.parse(f"{r.uri}/{scopes.EVERY_SCOPE}", client, resources) for r in resources.values()
     )
