@@ -396,7 +396,14 @@ def receivers() -> Schema:
             "requestBody": {"content": {"application/secevent+jwt": {"schema": {"type": "string"}}}},
             "responses": {
                 "202": {"description": "Heard, whatever follows from it."},
-                "4XX": as_json(of_value({"err": "", "description": ""}), "Not in order."),
+                "4XX": as_json(
+                    {"anyOf": [of_value({"err": "", "description": ""}), ref("Envelope")]},
+                    "Not in order; or there is no such tenant.",
+                ),
+                "503": as_json(
+                    {"anyOf": [of_value({"err": "", "description": ""}), ref("Envelope")]},
+                    "Not now: it may be told again.",
+                ),
             },
         },
     }
