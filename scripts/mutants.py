@@ -53,7 +53,7 @@ ROOMS = {
     "engine": Room(
         "src/genkan/engine",
         (
-            "tests/engine",
+            "tests/engine tests/emergency",
             "tests/wire/test_sign_in.py tests/wire/test_second_factor.py tests/wire/test_telephony.py",
             "tests/wire/test_registration.py tests/wire/test_sign_up.py tests/wire/test_reset.py",
             "tests/wire/test_risk.py tests/wire/test_sign_in_log.py tests/wire/test_messages_to_owners.py",
