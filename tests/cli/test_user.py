@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -224,6 +225,15 @@ def test_a_file_may_come_by_standard_input(genkan: Command) -> None:
     assert ": 1 added" in said.ok().out
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever runs the tests in the background has had interrupts ignored, and a child would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_an_import_that_was_cut_off_is_started_anew_and_loses_and_doubles_nobody(
     genkan: Command, folder: Path, tmp_path: Path, how: signal.Signals
