@@ -23,7 +23,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from genkan import __version__, model
+from genkan import __version__, metrics, model
 from genkan.console import demo_api, dev, pages, world
 from genkan.console.world import Delivery, Place
 from genkan.delivery.inbox import Inbox
@@ -65,7 +65,7 @@ from genkan.wire import health, ssf
 from genkan.wire.graph.answers import Pages
 from genkan.wire.graph.api import Tenancy
 from genkan.wire.graph.tokens import Endpoint
-from genkan.wire.http import App, Page, TenantEdge, listen, serve
+from genkan.wire.http import App, Management, Page, TenantEdge, listen, serve
 from genkan.wire.owner import Endpoint as OwnerEndpoint
 
 if TYPE_CHECKING:
@@ -184,6 +184,12 @@ class StreamSecrets:
         return self._sealer.open("stream.authorization", stream.id, stream.authorization).decode("ascii")
 
 
+LEAST_TOKEN = 16
+"""Characters of the token for metrics."""
+
+ADRIFT = timedelta(seconds=30)
+"""How far the clocks of a node and its database may be apart before it issues nothing more (TIM-01)."""
+
 FOLLOWED_EVERY = timedelta(seconds=1)
 """How often a process looks at what others have changed of a tenant that it shares with them (CA-03, KEY-04)."""
 
@@ -213,6 +219,7 @@ class TenantRuntime:
         self._seen = 0
         """The revision of what is configured when the keys were read."""
         self._following: asyncio.Task[None] | None = None
+        self._is_adrift = False
         self.worker: Worker | None = None
         issuer = Issuer(
             base_url=base_url,
@@ -299,6 +306,7 @@ class TenantRuntime:
                 clock=clock.now,
                 base_url=base_url,
             ),
+            is_adrift=lambda: self._is_adrift,
         )
 
     def ring(self) -> KeyRing:
@@ -314,6 +322,7 @@ class TenantRuntime:
         self.worker.start()
         self._signals.start()
         if self.store.is_shared:
+            await self._compare_clocks()
             self._following = asyncio.get_running_loop().create_task(self._follow())
 
     async def _rotate_keys(self) -> None:
@@ -345,12 +354,20 @@ class TenantRuntime:
         while True:
             await asyncio.sleep(FOLLOWED_EVERY.total_seconds())
             try:
+                await self._compare_clocks()
                 revision = await self.store.refresh()
                 if revision != self._seen:
                     self._ring = KeyRing(await self.store.signing_keys()).pruned(self._clock.now())
                     self._seen = revision
             except StoreUnavailable:
                 log.warning("follow.store_unavailable")
+
+    async def _compare_clocks(self) -> None:
+        """Issue nothing while this machine and the database are not of one mind about the time (TIM-01)."""
+        is_adrift = await health.drift(self.store.time, self._clock.now) > ADRIFT
+        if is_adrift != self._is_adrift:
+            self._is_adrift = is_adrift
+            log.error("clock.adrift" if is_adrift else "clock.right_again")
 
     async def stop(self) -> None:
         if self._following is not None:
@@ -876,6 +893,31 @@ class Production:
         looks = [runtime.store.time for runtime in self._tenants]
         return await health.ready(looks, self._clock.now, request)
 
+    def management(self) -> Management:
+        """What is told on the address for operators' machines."""
+        path = self._settings.metrics_token_file
+        token = _token(path)
+        if token is not None and len(token.text) < LEAST_TOKEN:
+            raise CannotStart(
+                f"The token in {path} is shorter than {LEAST_TOKEN} characters. Make a longer one."
+            )
+        return Management({"/metrics": self._figures}, token)
+
+    async def _figures(self, _: Request) -> Response:
+        """`GET /metrics`. What only the databases know is asked of them now."""
+        now = self._clock.now
+        looks = await asyncio.gather(*(health.seen(runtime.store.pulse, now) for runtime in self._tenants))
+        seen = [look for look in looks if look is not None]
+        metrics.UNAVAILABLE.set(len(looks) - len(seen))
+        if seen:
+            metrics.OUTBOX_WAITING.set(sum(pulse.waiting for pulse, _ in seen))
+            metrics.OUTBOX_OVERDUE.set(max(pulse.overdue for pulse, _ in seen).total_seconds())
+            metrics.AUDIT_ROWS.set(sum(pulse.audit_rows for pulse, _ in seen))
+            metrics.CLOCK_DRIFT.set(max(drift for _, drift in seen).total_seconds())
+        since = [key.activates_at for runtime in self._tenants for key in runtime.ring().present(now())]
+        metrics.KEY_AGE.set((now() - min(since, default=now())).total_seconds())
+        return Response(body=metrics.exposition(), content_type=metrics.CONTENT_TYPE)
+
     def _way_out(self, runtime: TenantRuntime) -> Sender:
         from genkan.delivery.dispatch import Dispatch
 
@@ -937,6 +979,12 @@ def _refuse_unsafe(settings: Settings) -> None:
             "Nobody ends TLS for this address. Give GENKAN_CERTIFICATE and GENKAN_PRIVATE_KEY, or say from where your "
             "reverse proxy comes, as GENKAN_TRUSTED_PROXIES=127.0.0.1"
         )
+    at = settings.metrics_at
+    if at is not None and at[0] not in LOOPBACK and settings.metrics_token_file is None:
+        raise CannotStart(
+            f"Anybody who reaches {settings.metrics} could read the metrics. Give GENKAN_METRICS an address of this "
+            "machine, as 127.0.0.1:9464, or name a file with a token: GENKAN_METRICS_TOKEN_FILE"
+        )
     for path in (settings.certificate, settings.private_key):
         if path is not None and not path.is_file():
             raise CannotStart(f"The file {path} is not there.")
@@ -985,6 +1033,14 @@ def run_production(settings: Settings) -> None:
                 f"{settings.administration} cannot be listened on: {error.strerror}. Give another address of this "
                 "machine as GENKAN_ADMINISTRATION."
             ) from None
+    management = None
+    if settings.metrics_at is not None:
+        try:
+            management = production.management(), listen(*settings.metrics_at)
+        except OSError as error:
+            raise CannotStart(
+                f"{settings.metrics} cannot be listened on: {error.strerror}. Give another GENKAN_METRICS."
+            ) from None
 
     def ready() -> None:
         log.info("serve.ready", extra={"url": settings.url, "port": sockets[0].getsockname()[1]})
@@ -995,6 +1051,7 @@ def run_production(settings: Settings) -> None:
         on_ready=ready,
         certificate=str(settings.certificate) if settings.certificate else None,
         private_key=str(settings.private_key) if settings.private_key else None,
+        management=management,
     )
 
 

@@ -191,6 +191,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Serve https with a certificate from a local throw-away authority (`genkan dev` only)."""
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
+    metrics: str = ""
+    """
+    Address and port for metrics, as `127.0.0.1:9464`; empty: there are none. Any but an address of this machine needs
+    `metrics_token_file`.
+    """
+    metrics_token_file: Path | None = None
+    """A file with the bearer token that whoever asks for metrics has to show."""
     hashing_workers: int = 0
     """Threads for password work; 0: one per processor."""
     trusted_proxies: str = ""
@@ -253,6 +260,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return (host.strip("[]"), int(port)) if self.administration else None
 
     @property
+    def metrics_at(self) -> tuple[str, int] | None:
+        """Host and port of `metrics`."""
+        host, _, port = self.metrics.rpartition(":")
+        return (host.strip("[]"), int(port)) if self.metrics else None
+
+    @property
     def proxies(self) -> tuple[str, ...]:
         """The networks of `trusted_proxies`."""
         return tuple(part.strip() for part in self.trusted_proxies.split(",") if part.strip())
@@ -269,6 +282,7 @@ OPTIONAL_FILES = (
     "risk_token_file",
     "telephony_risk_token_file",
     "webhook_authorities",
+    "metrics_token_file",
 )
 """Empty is as good as not given."""
 
@@ -283,6 +297,8 @@ MAY_BE = {
     "database_prepares": "true or false",
     "tls": "true or false",
     "log_level": "debug, info, warning or error",
+    "metrics": "an address and a port, as 127.0.0.1:9464 or [::1]:9464",
+    "metrics_token_file": "a file",
     "hashing_workers": "a number, 0 or more",
     "trusted_proxies": "networks with commas between, as 10.0.0.0/8, 2001:db8::/32",
     "geo_database": "a file",
@@ -365,6 +381,7 @@ def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Setting
         ("port", 0 <= settings.port <= 65535),
         ("data", values.get("data") != ""),
         ("log_level", settings.log_level in ("debug", "info", "warning", "error")),
+        ("metrics", _is_address(settings.metrics)),
         ("hashing_workers", settings.hashing_workers >= 0),
         ("database", not settings.database or settings.database.startswith(("postgresql://", "postgres://"))),
         ("database_connections", 2 <= settings.database_connections <= 1000),
@@ -513,6 +530,7 @@ def _rules(provider: Provider) -> list[tuple[str, bool, str]]:
     return rules
 
 
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):\d{1,5}")
 _MAILBOX = re.compile(r"(?:[^<>\r\n\0\"]{1,64} <)?[^\s<>@\"]{1,64}@[A-Za-z0-9.-]{1,255}(?:(?<=.)>)?")
 _URL = re.compile(r"https://[^\s@]+|http://(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?(?:/\S*)?")
 
@@ -538,6 +556,10 @@ def _said(error: msgspec.ValidationError) -> str:
     if "kind" in said:
         return "kind may be twilio, vonage, sns or http"
     return f"{_where(error) or 'a value'} is not what it may be"
+
+
+def _is_address(text: str) -> bool:
+    return text == "" or (_ADDRESS.fullmatch(text) is not None and int(text.rpartition(":")[2]) <= 65535)
 
 
 def _are_networks(texts: tuple[str, ...]) -> bool:

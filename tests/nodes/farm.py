@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -127,13 +127,13 @@ class Farm:
     def url(self) -> str:
         return self.cluster.url(self.database)
 
-    def begin(self, **settings: str) -> Node:
-        """Start one more node; it may not be ready yet."""
+    def begin(self, program: Sequence[str] = ("-m", "genkan"), **settings: str) -> Node:
+        """Start one more node; it may not be ready yet. `program` is what Python runs."""
         port = free_port()
         log = self.folder / f"node-{len(self.nodes)}.log"
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "genkan", "serve"],
+                [sys.executable, *program, "serve"],
                 stdout=sink,
                 stderr=sink,
                 env=self.environment(GENKAN_PORT=str(port), **settings),

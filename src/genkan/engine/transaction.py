@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
@@ -175,6 +175,18 @@ class Lane(Struct, frozen=True, kw_only=True):
     """How many calls of `send` may be under way."""
     batch: int = 100
     """How many messages go into one call."""
+
+
+class Pulse(NamedTuple):
+    """What a look at a database says of how it goes."""
+
+    now: datetime
+    waiting: int
+    """Messages in the outbox."""
+    overdue: timedelta
+    """For how long the one has been due that has waited longest and that nobody is sending."""
+    audit_rows: int
+    """Ever written."""
 
 
 class SignInQuery(Struct, frozen=True, kw_only=True):

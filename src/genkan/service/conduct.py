@@ -14,6 +14,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
+from genkan import metrics
 from genkan.engine import seats, signals, strangers
 from genkan.engine.advance import LAWFUL, advance
 from genkan.engine.alarms import ALARMS
@@ -158,6 +159,9 @@ class Conductor:
             answer = await self._store.run(step.needs(), step.decide)
             for alarm in step.alarms:
                 log.error(alarm.action, extra=dict(alarm.detail))
+                metrics.ALARMS.labels(alarm.action).inc()
+            for taken in step.taken:
+                metrics.STEPS.labels(*taken).inc()
             if step.delivers:
                 self._on_deliver()
             if isinstance(answer.reply, NeedCheck):
@@ -265,6 +269,8 @@ class _Step:
         self.delivers = False
         self.alarms: list[Record] = []
         """What an operator must see; told when it is committed."""
+        self.taken: list[tuple[str, str]] = []
+        """Each event, and what it was answered."""
 
     def needs(self) -> Needs:
         """What to load: the flow that the handle names, the person that is named, the grant that is redeemed."""
@@ -289,11 +295,13 @@ class _Step:
         found = flow = self._admitted(loaded)
         effects: list[Effect] = [*brought]
         reply: Reply = Refused(reason=Reason.INVALID_HANDLE)
+        self.taken = []
         for position, event in enumerate(self._ask.events):
             if position > 0 and not _goes_on(flow, event, reply):
                 break
             step = advance(flow, event, facts)
             reply = step.reply
+            self.taken.append((type(event).__name__, type(reply).__name__))
             effects += step.effects
             flow = step.flow or flow
         self.delivers, self.alarms = False, []

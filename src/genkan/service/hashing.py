@@ -10,10 +10,12 @@ import asyncio
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from genkan import metrics
 from genkan.engine.messages import Checked, Hashed, NeedCheck
 from genkan.factors import password
 from genkan.model import Reason, Secret, Tenant
@@ -55,11 +57,19 @@ class Hashing:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _do(self, work: Callable[[], T]) -> T:
+        began = time.perf_counter()
+
+        def begin() -> T:
+            metrics.HASHING_WAIT.observe(time.perf_counter() - began)
+            return work()
+
         self._waiting += 1
+        metrics.HASHING_WAITING.inc()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, begin)
         finally:
             self._waiting -= 1
+            metrics.HASHING_WAITING.dec()
 
 
 def _check(need: NeedCheck) -> Checked:

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from msgspec import Struct
 
+from genkan import metrics
 from genkan.engine.messages import Directory, Ready, Signal
 from genkan.model import Stream
 from genkan.service.clients import Proven
@@ -89,6 +90,7 @@ class Issuer:
 
     def mint(self, ready: Ready, now: datetime) -> Tokens:
         """The tokens of a grant that has just been opened or renewed."""
+        metrics.TOKENS.labels("person").inc()
         directory = self._directory()
         issue = claims.Issue(
             issuer=metadata.issuer(self._base_url, directory.tenant.id),
@@ -123,6 +125,7 @@ class Issuer:
 
     def for_client(self, proven: Proven, principal: str) -> ClientTokens:
         """The token with which a client administers the tenant. `principal` is the id of its service principal."""
+        metrics.TOKENS.labels("client").inc()
         directory, now = self._directory(), proven.now
         claims_ = claims.client_token(
             issuer=metadata.issuer(self._base_url, directory.tenant.id),

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
+from genkan import metrics
 from genkan.engine.transaction import Lane, Outgoing, Settled, StoreUnavailable
 from genkan.service.ports import Sender, Store
 from genkan.telemetry import log
@@ -130,6 +131,7 @@ class _Lane:
     async def _send(self, batch: Sequence[Outgoing]) -> None:
         try:
             settled = await self._sender.send(batch)
+            _count(batch, settled)
             self._again |= any(one.how == "again" for one in settled)
             await self._settle(settled)
         except Exception:  # noqa: BLE001 - its lease runs out, and then it is in doubt
@@ -145,3 +147,11 @@ class _Lane:
                 log.warning("worker.store_unavailable")
                 await asyncio.sleep(wait.total_seconds())
                 wait = min(2 * wait, IDLE)
+
+
+def _count(batch: Sequence[Outgoing], settled: Sequence[Settled]) -> None:
+    channels = {one.id: one.message.channel.value for one in batch}
+    for one in settled:
+        # Where several were tried, the last of them, and an extension without its id: so labels stay few.
+        provider = one.provider.rpartition("+")[2].partition(" ")[0] or "none"
+        metrics.MESSAGES.labels(channels.get(one.id, "none"), provider, one.how).inc()

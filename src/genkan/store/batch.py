@@ -9,11 +9,13 @@ Source: docs/explanation/architecture.md; F-07, F-08, F-11.
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+from genkan import metrics
 from genkan.engine.transaction import Conflict, StoreUnavailable
 from genkan.store.sql import Row, Rows, Stale, Statement, Write
 
@@ -139,7 +141,14 @@ class Batches(ABC):
         """
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        return await self._enqueue(work, arguments)
+        began = time.perf_counter()
+        try:
+            return await self._enqueue(work, arguments)
+        except StoreUnavailable:
+            metrics.STORE_FAILURES.inc()
+            raise
+        finally:
+            metrics.STORE_SECONDS.observe(time.perf_counter() - began)
 
     async def close(self) -> None:
         """Finish what waits, then stop. Done again it does nothing."""
@@ -166,6 +175,7 @@ class Batches(ABC):
 
     def _do(self, batch: Sequence[Waiting]) -> tuple[list[Answer], int]:
         """Do the work in one transaction, which stays open if anything was written; return how many rows were."""
+        metrics.BATCH_SIZE.observe(len(batch))
         writer = self._begin()
         before = writer.total_changes
         try:

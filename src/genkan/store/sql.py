@@ -270,6 +270,7 @@ SELECT id, attempts, expires_at, leased_until, message, body FROM outbox
 LEASE = "UPDATE outbox SET leased_until = ?, attempts = attempts + 1 WHERE id = ?"
 GIVE_BACK = "UPDATE outbox SET leased_until = 0, due_at = ? WHERE id = ?"
 GIVE_ALL_BACK = "UPDATE outbox SET leased_until = 1 WHERE leased_until > 0"
+BACKLOG = "SELECT count(*), min(CASE WHEN leased_until <= ? THEN due_at END) FROM outbox"
 LEASED = "SELECT attempts, expires_at, message, body FROM outbox WHERE id = ?"
 DROP = "DELETE FROM outbox WHERE id = ?"
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, TypeVar
 
+from genkan import metrics
 from genkan.engine.messages import Detection, Directory, Document, Record, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import (
@@ -24,6 +25,7 @@ from genkan.engine.transaction import (
     Loaded,
     Needs,
     Outgoing,
+    Pulse,
     Settled,
     SignInQuery,
     Taken,
@@ -89,6 +91,19 @@ class Reader(ABC):
     async def time(self) -> datetime:
         """What time it is for whatever is written now. Raises: `StoreUnavailable`."""
         return await self._read(self._tick)
+
+    async def pulse(self) -> Pulse:
+        """Say how it goes. Raises: `StoreUnavailable`."""
+
+        def look(execute: sql.Execute) -> Pulse:
+            now = self._tick(execute)
+            moment = sql.to_milliseconds(now)
+            waiting, due = execute(sql.BACKLOG, (moment,)).fetchone()
+            overdue = timedelta(milliseconds=max(0, moment - (due if due is not None else moment)))
+            last = execute(chain.HEAD, ()).fetchone()
+            return Pulse(now, waiting, overdue, last[0] if last else 0)
+
+        return await self._read(look)
 
     async def read(self, needs: Needs) -> Loaded:
         """Return one consistent view of what was committed last."""
@@ -329,6 +344,7 @@ class Store(Reader):
         while (trimmed := await self._work(self._trim_some, until)) is not None:
             removed += trimmed.rows
             if trimmed.broken_at is not None:
+                metrics.AUDIT_BROKEN.inc()
                 log.error("audit.broken", extra={"row": trimmed.broken_at})
         return removed
 

@@ -238,6 +238,11 @@ class KeyRing(Struct, frozen=True, eq=False):
             raise LookupError(f"no {algorithm} key is active")
         return max(active, key=_activation)
 
+    def present(self, now: datetime) -> tuple[SigningKey, ...]:
+        """Return the keys that sign, one of each algorithm that has any."""
+        active = {key.algorithm for key in self.keys if key.activates_at <= now}
+        return tuple(self.signing(algorithm, now) for algorithm in sorted(active))
+
     def verifying(self, kid: str, now: datetime) -> SigningKey | None:
         """Return the listed key of this id. The id is compared, never followed (TOK-01)."""
         return next((key for key in self.keys if key.kid == kid and _is_listed(key, now)), None)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
-from genkan.engine.transaction import StoreUnavailable
+from genkan.engine.transaction import Pulse, StoreUnavailable
 from genkan.exchange import Request, Response, json_response
 from genkan.telemetry import log
 
@@ -38,15 +38,33 @@ async def ready(looks: Sequence[Look], clock: Callable[[], datetime], _: Request
     return json_response({"status": "not ready", "why": sorted(reasons)}, 503)
 
 
+async def drift(look: Look, clock: Callable[[], datetime]) -> timedelta:
+    """Return how far a database's clock and this machine's are apart at least. Raises: `StoreUnavailable`."""
+    before = clock()
+    theirs = await look()
+    return max(before - theirs, theirs - clock(), timedelta())
+
+
 async def _wrong(look: Look, clock: Callable[[], datetime]) -> str:
     """Say what is wrong with a database; nothing where all is well."""
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            before = clock()
-            theirs = await look()
-            after = clock()
+            apart = await drift(look, clock)
     except (StoreUnavailable, TimeoutError):
         return "a database does not answer"
-    if before - DRIFT <= theirs <= after + DRIFT:
+    if apart <= DRIFT:
         return ""
     return "the clock of this machine and that of a database are more than two seconds apart"
+
+
+async def seen(
+    pulse: Callable[[], Awaitable[Pulse]], clock: Callable[[], datetime]
+) -> tuple[Pulse, timedelta] | None:
+    """Ask a database how it goes, and see how far its clock is from ours; None when it does not answer."""
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            before = clock()
+            found = await pulse()
+            return found, max(before - found.now, found.now - clock(), timedelta())
+    except (StoreUnavailable, TimeoutError):
+        return None

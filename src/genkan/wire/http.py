@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hmac
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
@@ -23,11 +25,12 @@ import uvicorn
 from msgspec.structs import replace
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from genkan import metrics
 from genkan.engine.advance import is_origin_of
 from genkan.engine.messages import Directory, Refused, Signals
 from genkan.engine.transaction import StoreUnavailable
 from genkan.exchange import Request, Response, json_response
-from genkan.model import Place, Reason
+from genkan.model import Place, Reason, Secret
 from genkan.risk import rate
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
@@ -86,8 +89,11 @@ class TenantEdge:
         owner: owner.Endpoint | None = None,
         listed: Callable[[str], tuple[str, ...]] = lambda _: (),
         receivers: ssf.Endpoint | None = None,
+        is_adrift: Callable[[], bool] = lambda: False,
     ) -> None:
         self.conduct = conduct
+        self.is_adrift = is_adrift
+        """Nothing is to be issued: this machine's clock and the database's are too far apart (TIM-01)."""
         self.administration = administration
         """None: this tenant is not administered over HTTP."""
         self.client_tokens = client_tokens
@@ -211,6 +217,37 @@ class App:
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
             address=self._apparent_address() or self._address(scope),
         )
+        began = time.perf_counter()
+        status = 0
+
+        async def counted(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._answer(request, scope, receive, counted)
+        finally:
+            route = self._route(path)
+            metrics.REQUESTS.labels(route, status or "none").inc()
+            metrics.REQUEST_SECONDS.labels(route).observe(time.perf_counter() - began)
+
+    def _route(self, path: str) -> str:
+        """What a path is counted as; whatever somebody may think of is one and the same."""
+        if path in self._page_paths:
+            return path
+        _, first, *rest = path.split("/", 2)
+        below = rest[0] if rest else ""
+        if first in api.VERSIONS:
+            noun = below.partition("/")[0].partition("(")[0]
+            return f"/{first}/{noun}" if noun in NOUNS else f"/{first}"
+        if first == "static":
+            return "/static"
+        endpoint = f"/{below}" if first in self._tenants else path
+        return endpoint if endpoint in METHODS else "other"
+
+    async def _answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path, raw = request.method, request.path, scope["path"]
         if path in self._page_paths:
             await self._serve_page(request, receive, send)
         elif path.startswith("/static/") and method in ("GET", "HEAD"):
@@ -301,9 +338,7 @@ class App:
         if tenant is None and endpoint == "/":
             response = _plain(404, "not_found", "There is nothing here.")
         elif tenant is None:
-            response = entra_v1_words.write_refused(
-                request, Refused(reason=Reason.UNKNOWN_TENANT), self._clock()
-            )
+            response = _refused(request, Refused(reason=Reason.UNKNOWN_TENANT), self._clock())
         elif allowed is None:
             response = _plain(404, "not_found", "There is no such endpoint.")
         elif method == "OPTIONS":
@@ -359,10 +394,10 @@ class App:
         content_type = request.headers.get("content-type", FORM).partition(";")[0].strip().lower()
         if content_type != FORM:
             return entra_v1_words.write_misuse(request, 415, f"Send the body as {FORM}.", tenant.clock())
+        if tenant.is_adrift():
+            return _refused(request, Refused(reason=Reason.OVERLOADED), tenant.clock())
         if not tenant.paces(request.address):
-            return entra_v1_words.write_refused(
-                request, Refused(reason=Reason.TOO_MANY_REQUESTS), tenant.clock()
-            )
+            return _refused(request, Refused(reason=Reason.TOO_MANY_REQUESTS), tenant.clock())
         body = await _body(request.headers, receive)
         if body is None:
             limit = f"Send at most {reading.MAX_BODY_BYTES} bytes, within {SLOW_BODY_SECONDS} seconds."
@@ -373,15 +408,22 @@ class App:
                 return await tenant.client_tokens(request)
             ask = entra_v1.read(request, tenant.conduct.directory())
             if isinstance(ask, Refused):
-                return entra_v1_words.write_refused(request, ask, tenant.clock())
+                return _refused(request, ask, tenant.clock())
             answer = await tenant.conduct(ask, _signals(request, tenant))
+            if isinstance(answer.reply, Refused):
+                metrics.REFUSALS.labels(answer.reply.reason).inc()
             return entra_v1.write(request, answer, answer.now or tenant.clock())
         except StoreUnavailable:
             log.warning("store.unavailable", extra=_about(request))
-            return entra_v1_words.write_refused(request, Refused(reason=Reason.OVERLOADED), tenant.clock())
+            return _refused(request, Refused(reason=Reason.OVERLOADED), tenant.clock())
         except Exception:  # noqa: BLE001 - a fault is an answer too, and never a traceback
             log.exception("http.fault", extra=_about(request))
-            return entra_v1_words.write_refused(request, Refused(reason=Reason.FAULT), tenant.clock())
+            return _refused(request, Refused(reason=Reason.FAULT), tenant.clock())
+
+
+def _refused(request: Request, refused: Refused, now: datetime) -> Response:
+    metrics.REFUSALS.labels(refused.reason).inc()
+    return entra_v1_words.write_refused(request, refused, now)
 
 
 def _about(request: Request) -> dict[str, str]:
@@ -396,6 +438,10 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     **ssf.METHODS,
 }
 """Every endpoint below a tenant, and the methods it takes."""
+
+
+NOUNS: frozenset[str] = frozenset(route.path.split("/")[1].lower() for route in graph.ROUTES)
+"""First segments of the administration API."""
 
 
 def _document(tenant: TenantEdge, endpoint: str) -> Response:
@@ -670,19 +716,69 @@ class _Protocol(HttpToolsProtocol):
             self._hurry = None
 
 
+class Management:
+    """What operators' own machines ask, on an address of its own: the pages there are, and nothing else (ADM-09)."""
+
+    def __init__(self, pages: Mapping[str, Page], token: Secret | None) -> None:
+        """`token`: what everybody has to show; None: whoever reaches the address may look."""
+        self._pages = pages
+        self._shown = None if token is None else b"Bearer " + token.text.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        page = self._pages.get(path)
+        if self._shown is not None and not hmac.compare_digest(given, self._shown):
+            answer = _plain(401, "unauthorized", "Show the token.", ("www-authenticate", "Bearer"))
+        elif page is None:
+            answer = _plain(404, "not_found", "There is no such page.")
+        elif method not in ("GET", "HEAD"):
+            answer = _plain(405, "method_not_allowed", "Use GET here.", ("allow", "GET, HEAD"))
+        else:
+            try:
+                answer = await page(Request(method=method, path=path))
+            except Exception:  # noqa: BLE001 - a fault is an answer too, and never a traceback
+                log.exception("management.fault", extra={"path": path})
+                answer = _plain(500, "server_error", "Something broke on our side; see the log.")
+        await _send(send, answer, method == "HEAD")
+
+
+class _Beside(uvicorn.Server):
+    """A server in the loop of another one, to whom signals belong."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, app: App, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: App,
+        on_ready: Callable[[], None],
+        beside: tuple[_Beside, list[socket.socket]] | None,
+    ) -> None:
         super().__init__(config)
         self._app = app
         self._on_ready = on_ready
+        self._beside = beside
+        self._other: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        if self.started:
-            self._on_ready()
+        if not self.started:
+            return
+        if self._beside is not None:
+            other, listening = self._beside
+            self._other = asyncio.get_running_loop().create_task(other.serve(listening))
+        self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.end_streams()
+        if self._beside is not None and self._other is not None:  # It asks the databases, which close next.
+            self._beside[0].should_exit = True
+            await self._other
         await super().shutdown(sockets=sockets)
 
 
@@ -721,8 +817,13 @@ def serve(
     on_ready: Callable[[], None],
     certificate: str | None = None,
     private_key: str | None = None,
+    management: tuple[Management, list[socket.socket]] | None = None,
 ) -> None:
-    """Serve until the process is asked to stop. `certificate` and `private_key` are paths of PEM files."""
+    """
+    Serve until the process is asked to stop. `certificate` and `private_key` are paths of PEM files.
+
+    `management` is served beside, on sockets of its own.
+    """
     config = uvicorn.Config(
         app,
         loop="auto",
@@ -740,4 +841,24 @@ def serve(
         ssl_keyfile=private_key,
     )
     with suppress(KeyboardInterrupt):  # Ctrl+C is how a person asks it to stop.
-        _Server(config, app, on_ready).run(sockets=sockets)
+        _Server(config, app, on_ready, _besides(management)).run(sockets=sockets)
+
+
+def _besides(
+    management: tuple[Management, list[socket.socket]] | None,
+) -> tuple[_Beside, list[socket.socket]] | None:
+    if management is None:
+        return None
+    app, sockets = management
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    return _Beside(config), sockets
