@@ -32,6 +32,7 @@ from genkan.engine.messages import Refused
 from genkan.exchange import Request
 from genkan.policy.model import CountryLocation, IpLocation, Policy
 from genkan.service import demo
+from genkan.service.admin import streams
 from genkan.service.admin.applications import PERMISSIONS
 from genkan.service.owner import SCOPE
 from genkan.tokens import metadata
@@ -111,7 +112,7 @@ def document() -> Schema:
                     "flows": {
                         "clientCredentials": {
                             "tokenUrl": f"/{demo.TENANT}{TOKEN}",
-                            "scopes": dict.fromkeys(sorted(ssf.SCOPES), ""),
+                            "scopes": dict.fromkeys(sorted(streams.SCOPES), ""),
                         }
                     },
                 },
@@ -386,6 +387,7 @@ def receivers() -> Schema:
             }
             said["requestBody"] = {"content": {"application/json": {"schema": body}}}
         entry[method.lower()] = said
+    no = {"anyOf": [of_value({"err": "", "description": ""}), ref("Envelope")]}
     found["/{tenant}" + ssf.EVENTS] = {
         "parameters": [{"$ref": "#/components/parameters/tenant"}],
         "post": {
@@ -396,14 +398,8 @@ def receivers() -> Schema:
             "requestBody": {"content": {"application/secevent+jwt": {"schema": {"type": "string"}}}},
             "responses": {
                 "202": {"description": "Heard, whatever follows from it."},
-                "4XX": as_json(
-                    {"anyOf": [of_value({"err": "", "description": ""}), ref("Envelope")]},
-                    "Not in order; or there is no such tenant.",
-                ),
-                "503": as_json(
-                    {"anyOf": [of_value({"err": "", "description": ""}), ref("Envelope")]},
-                    "Not now: it may be told again.",
-                ),
+                "4XX": as_json(no, "Not in order; or there is no such tenant."),
+                "503": as_json(no, "Not now: it may be told again."),
             },
         },
     }

@@ -1,12 +1,29 @@
 """What every test may rely on. Builders of subjects, clients and servers live beside the tests that use them."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from tests.receivers import Receiver
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """Run `@pytest.mark.anyio` tests on asyncio, which is what the server runs on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    """Somebody else's https server, for what this one calls."""
+    from tests.receivers import receiving  # Most tests call nobody.
+
+    with receiving(tmp_path_factory.mktemp("receiver")) as one:
+        yield one
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

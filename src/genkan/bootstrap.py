@@ -11,6 +11,7 @@ import asyncio
 import base64
 import hmac
 import re
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -1011,6 +1012,16 @@ def _seed(path: Path) -> Seed:
     return seed
 
 
+def _listening(at: tuple[str, int], said: str, another: str) -> list[socket.socket]:
+    """Listen at an address. Raises: `CannotStart`, which says what to give another of."""
+    try:
+        return listen(*at)
+    except OSError as error:
+        raise CannotStart(
+            f"{said} cannot be listened on: {error.strerror}. Give another {another}."
+        ) from None
+
+
 def run_production(settings: Settings) -> None:
     """
     Serve every tenant of the folder until the process is asked to stop.
@@ -1019,28 +1030,18 @@ def run_production(settings: Settings) -> None:
     """
     configure(settings.log_level)
     production = Production(settings)
-    try:
-        sockets = listen(settings.host, settings.port)
-    except OSError as error:
-        raise CannotStart(
-            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}. Give another --host or --port."
-        ) from None
+    public = settings.host, settings.port
+    sockets = _listening(public, f"{settings.host}:{settings.port}", "--host or --port")
     if settings.administration_at is not None:
-        try:
-            sockets += listen(*settings.administration_at)
-        except OSError as error:
-            raise CannotStart(
-                f"{settings.administration} cannot be listened on: {error.strerror}. Give another address of this "
-                "machine as GENKAN_ADMINISTRATION."
-            ) from None
+        sockets += _listening(
+            settings.administration_at,
+            settings.administration,
+            "address of this machine as GENKAN_ADMINISTRATION",
+        )
     management = None
     if settings.metrics_at is not None:
-        try:
-            management = production.management(), listen(*settings.metrics_at)
-        except OSError as error:
-            raise CannotStart(
-                f"{settings.metrics} cannot be listened on: {error.strerror}. Give another GENKAN_METRICS."
-            ) from None
+        own = production.management()
+        management = own, _listening(settings.metrics_at, settings.metrics, "GENKAN_METRICS")
 
     def ready() -> None:
         log.info("serve.ready", extra={"url": settings.url, "port": sockets[0].getsockname()[1]})

@@ -28,6 +28,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = ""
     """The public base URL from settings, without a trailing slash; never taken from `Host`."""
 
+    @property
+    def media_type(self) -> str:
+        """What the body is said to be, in lower case and without parameters; empty where nothing is said."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def bearer(self) -> str:
+        """The bearer token that is shown (RFC 6750 2.1); empty where there is none."""
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP answer. `stream` is for server-sent events and excludes `body`."""

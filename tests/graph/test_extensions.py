@@ -60,7 +60,7 @@ from msgraph.generated.models.on_token_issuance_start_return_claim import OnToke
 
 from tests.graph.journeys import a_name, a_native_app, proven, start, supplied
 from tests.graph.sdk import STRONG, ODataError, Office, an_address, running_office
-from tests.receivers import Receiver, Says, action, answer, goes_on, receiving
+from tests.receivers import Receiver, Says, action, answer, goes_on
 from tests.server import Reply, new_number
 
 pytestmark = pytest.mark.anyio
@@ -86,12 +86,6 @@ SDK: dict[str, tuple[Any, Any, Any]] = {
         OnTokenIssuanceStartCustomExtensionHandler,
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    with receiving(tmp_path_factory.mktemp("receiver")) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

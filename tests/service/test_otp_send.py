@@ -14,16 +14,10 @@ from genkan.engine.transaction import Outgoing, Settled
 from genkan.model import Channel, Client, Extension, Listener, Message, Secret
 from genkan.service.extensions import CODES_AT_ONCE, RECEIVE
 from genkan.service.otp_send import OtpSend
-from tests.receivers import Receiver, Says, goes_on, receiving
+from tests.receivers import Receiver, Says, goes_on
 from tests.server import new_address
 from tests.wire.servers import World, in_process
 from tests.wire.walks import SignUp
-
-
-@pytest.fixture(scope="module")
-def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    with receiving(tmp_path_factory.mktemp("receiver")) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

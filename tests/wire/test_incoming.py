@@ -23,7 +23,7 @@ from genkan.engine.messages import PutSubject
 from genkan.model import AccountRisk, Transmitter
 from genkan.service.admin import streams
 from genkan.service.admin.door import Actor, Refusal
-from tests.receivers import Receiver, Says, receiving
+from tests.receivers import Receiver, Says
 from tests.server import new_address
 from tests.wire import strict
 from tests.wire.journeys import OPENID, PASSWORD, first_factor_by_password
@@ -33,12 +33,6 @@ from tests.wire.strangers import CAEP, RISC, Stranger
 OPERATOR = Actor(id="root", name="root", kind="operator")
 ISSUER, AUDIENCE = "https://mail.example", "https://genkan.example/ours"
 KEY, OTHER = RSAKey.generate_key(2048, {"kid": "one"}), RSAKey.generate_key(2048, {"kid": "two"})
-
-
-@pytest.fixture(scope="module")
-def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    with receiving(tmp_path_factory.mktemp("publisher")) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

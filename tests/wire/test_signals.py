@@ -17,7 +17,7 @@ from genkan import identifiers
 from genkan.model import Kind, Secret
 from genkan.service.admin import people, streams
 from genkan.service.admin.door import Actor, Refusal
-from tests.receivers import Called, Receiver, Says, receiving
+from tests.receivers import Called, Receiver, Says
 from tests.server import new_address, new_number
 from tests.wire import strict
 from tests.wire.journeys import (
@@ -37,12 +37,6 @@ from tests.wire.walks import Reset
 NEW = "quiet otter by noon"
 OPERATOR = Actor(id="root", name="root", kind="operator")
 TAKES = Says(status=202)
-
-
-@pytest.fixture(scope="module")
-def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    with receiving(tmp_path_factory.mktemp("receiver")) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

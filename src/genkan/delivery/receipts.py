@@ -136,7 +136,7 @@ def _of_vonage(name: str, form: Mapping[str, str]) -> Receipt | None:
 
 def _fields(request: Request) -> dict[str, str] | None:
     """What was sent, as a form or as one flat JSON object; None for anything else."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = request.media_type
     try:
         if kind == "application/json":
             return {

@@ -17,7 +17,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from genkan.engine.flow import guid
-from genkan.engine.messages import Effect, Emit, Entropy, PutAuthenticator, PutSubject, RevokeGrants, Signal
+from genkan.engine.messages import (
+    Directory,
+    Effect,
+    Emit,
+    Entropy,
+    PutAuthenticator,
+    PutSubject,
+    RevokeGrants,
+    Signal,
+)
+from genkan.engine.transaction import Loaded
 from genkan.model import Authenticator, Kind, RiskLevel, Stream, Subject
 
 CAEP: Final = "https://schemas.openid.net/secevent/caep/event-type/"
@@ -120,21 +130,23 @@ def signal(
 def following(
     effects: Sequence[Effect],
     *,
+    directory: Directory,
     now: datetime,
     by: Initiator,
     entropy: Entropy,
     person: Callable[[str], Subject | None],
     methods: Callable[[str], Iterable[Authenticator]],
-    tenant: str,
     txn: str = "",
 ) -> tuple[Emit, ...]:
     """
-    The signals that follow from a change.
+    The signals that follow from a change; none where nobody hears any.
 
     `person` and `methods` say how somebody stands before it; of who is only added by it nobody is told anything.
     `txn` is that of what others said, where that is what caused it.
     """
-    txn = txn or f"{origin(tenant)}.{entropy.guid('signals')}"
+    if not directory.streams:
+        return ()
+    txn = txn or f"{origin(directory.tenant.id)}.{entropy.guid('signals')}"
     put = {effect.subject.id: effect.subject for effect in effects if isinstance(effect, PutSubject)}
     incidents = {id: incident for id, one in put.items() if (incident := incident_of(one)) is not None}
     said: list[Emit] = []
@@ -152,6 +164,19 @@ def following(
         )
         said.append(Emit(one))
     return tuple(said)
+
+
+def of_step(effects: Sequence[Effect], loaded: Loaded, entropy: Entropy) -> tuple[Emit, ...]:
+    """The signals that follow from what somebody does to their own account."""
+    return following(
+        effects,
+        directory=loaded.directory,
+        now=loaded.now,
+        by="user",
+        entropy=entropy,
+        person=lambda id: loaded.subject if loaded.subject and loaded.subject.id == id else None,
+        methods=lambda id: (a for a in loaded.authenticators if a.subject == id),
+    )
 
 
 def origin(tenant: str) -> str:

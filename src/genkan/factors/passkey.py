@@ -14,6 +14,7 @@ import json
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from genkan.model import Passkey
 
@@ -29,18 +30,6 @@ ALGORITHMS: Final = (-8, -7, -257)
 
 FAULTS: Final = (Exception,)
 """What a library of parsers may raise at bytes of a stranger: all of it means no."""
-
-
-class Made(Struct, frozen=True, kw_only=True):
-    """A key that its authenticator has just made, and verified its user for."""
-
-    credential: bytes
-    key: bytes
-    """The public key (COSE)."""
-    counter: int
-    aaguid: str
-    synced: bool
-    backed_up: bool
 
 
 class Signed(Struct, frozen=True, kw_only=True):
@@ -70,11 +59,14 @@ def origin_of(credential: dict[str, Any]) -> str:
     return origin if isinstance(origin, str) and not is_embedded else ""
 
 
-def made(credential: dict[str, Any], challenge: bytes, rp_id: str, origin: str) -> Made | None:
+def made(
+    credential: dict[str, Any], challenge: bytes, rp_id: str, origin: str, *, roaming: bool
+) -> Passkey | None:
     """
     The key that was made in answer to a challenge; None whatever is wrong.
 
-    Shapes: `credential` is a RegistrationResponseJSON; `origin` is one that is allowed, by exact comparison.
+    Shapes: `credential` is a RegistrationResponseJSON; `origin` is one that is allowed, by exact comparison; `roaming`:
+            it is a security key, as the client says.
     """
     from webauthn import verify_registration_response
     from webauthn.helpers import parse_attestation_object
@@ -97,13 +89,15 @@ def made(credential: dict[str, Any], challenge: bytes, rp_id: str, origin: str) 
         return None
     if flags.bs and not flags.be:
         return None  # WebAuthn 6.1.3: what is not eligible cannot be backed up.
-    return Made(
+    return Passkey(
         credential=found.credential_id,
         key=found.credential_public_key,
         counter=found.sign_count,
         aaguid=found.aaguid,
         synced=found.credential_device_type is CredentialDeviceType.MULTI_DEVICE,
         backed_up=found.credential_backed_up,
+        roaming=roaming,
+        rp_id=rp_id,
     )
 
 
@@ -148,16 +142,7 @@ def signed(
     counter_ok = found.new_sign_count > passkey.counter or found.new_sign_count == passkey.counter == 0
     after = passkey
     if counter_ok:
-        after = Passkey(
-            credential=passkey.credential,
-            key=passkey.key,
-            counter=found.new_sign_count,
-            aaguid=passkey.aaguid,
-            synced=passkey.synced,
-            backed_up=found.credential_backed_up,
-            roaming=passkey.roaming,
-            rp_id=passkey.rp_id,
-        )
+        after = replace(passkey, counter=found.new_sign_count, backed_up=found.credential_backed_up)
     return Signed(verified=found.user_verified, counter_ok=counter_ok, passkey=after)
 
 

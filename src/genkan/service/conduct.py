@@ -310,8 +310,7 @@ class _Step:
         lives = flow is not None and not isinstance(flow.stage, Closed)
         comes_to_nothing = found is None and (not lives or isinstance(reply, Refused))
         kept = None if flow is found or comes_to_nothing else flow
-        if loaded.directory.streams:
-            effects += self._emitted(effects, loaded)
+        effects += signals.of_step(effects, loaded, self._entropy)
         self.delivers = any(isinstance(e, Deliver | Emit) for e in effects)
         self.alarms = [e for e in effects if isinstance(e, Record) and e.action in ALARMS]
         handle = None
@@ -319,18 +318,6 @@ class _Step:
             handle = bookmark(flow.id, flow.phase, self._entropy.take("handle", 7), self._keys.handle)
         answer = Answer(reply=reply, now=loaded.now, handle=handle, is_veiled=self._is_veiled(flow, facts))
         return Change(flow=kept, effects=tuple(effects)), answer
-
-    def _emitted(self, effects: list[Effect], loaded: Loaded) -> tuple[Emit, ...]:
-        """What receivers are told of all this."""
-        return signals.following(
-            effects,
-            now=loaded.now,
-            by="user",
-            entropy=self._entropy,
-            person=lambda id: loaded.subject if loaded.subject and loaded.subject.id == id else None,
-            methods=lambda id: (a for a in loaded.authenticators if a.subject == id),
-            tenant=loaded.directory.tenant.id,
-        )
 
     def _admitted(self, loaded: Loaded) -> Flow | None:
         """

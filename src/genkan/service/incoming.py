@@ -238,16 +238,16 @@ class Incoming:
             done: list[Effect] = []
             if tighter is not None and subject is not None:
                 done = _tightened(subject, tighter, by, loaded.now)
-            if done and txn and loaded.directory.streams:
+            if done and txn:
                 # Without a `txn` nobody could tell that it had come around, and it would never end.
                 told = signals.following(
                     done,
+                    directory=loaded.directory,
                     now=loaded.now,
                     by="policy",
                     entropy=draw,
                     person=lambda _: subject,
                     methods=lambda _: (),
-                    tenant=loaded.directory.tenant.id,
                     txn=str(txn),
                 )
                 done += told

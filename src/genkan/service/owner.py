@@ -12,7 +12,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -43,7 +43,6 @@ from genkan.model import (
     Authenticator,
     Ceremony,
     Kind,
-    Passkey,
     Reserve,
     Secret,
     Subject,
@@ -51,6 +50,8 @@ from genkan.model import (
 )
 from genkan.risk import rate
 from genkan.service.ports import AdminStore
+
+T = TypeVar("T")
 
 SCOPE = f"{SECURITY_INFO_API.uri}/{SECURITY_INFO_API.scopes[0]}"
 """What an app must be registered for, and have asked for."""
@@ -158,10 +159,7 @@ class Owner:
         await asyncio.to_thread(passkey.load)
         entropy = Entropy(os.urandom(32))
 
-        def decide(loaded: Loaded) -> tuple[Change, Asked | Refusal]:
-            subject = _admitted(caller, loaded)
-            if isinstance(subject, Refusal):
-                return _refused(caller, purpose, subject)
+        def decide(loaded: Loaded, subject: Subject) -> tuple[Change, Asked | Refusal]:
             held, tenant = _passkeys(loaded), loaded.directory.tenant
             if purpose == "register" and len(held) >= MOST_PASSKEYS:
                 return _refused(caller, purpose, Refusal("too_many"))
@@ -183,7 +181,7 @@ class Owner:
             )
             return Change(effects=(PutReserve(replace(kept, handle=handle, ceremony=ceremony)),)), asked
 
-        return await self._store.run(Needs(subject=caller.subject, reserve=True), decide)
+        return await self._act(caller, purpose, decide)
 
     async def register_passkey(
         self, caller: Caller, credential: dict[str, Any], name: str, *, roaming: bool
@@ -197,14 +195,13 @@ class Owner:
         await asyncio.to_thread(passkey.load)
         entropy = Entropy(os.urandom(32))
 
-        def decide(loaded: Loaded) -> tuple[Change, Authenticator | Refusal]:
-            subject = _admitted(caller, loaded)
-            if isinstance(subject, Refusal):
-                return _refused(caller, "register", subject)
+        def decide(loaded: Loaded, subject: Subject) -> tuple[Change, Authenticator | Refusal]:
             begun, ended = _ended(caller, loaded, "register")
             rp_id = self._rp_id(loaded.directory.tenant)
             origin = self._origin(credential, caller, loaded)
-            made = passkey.made(credential, begun.challenge, rp_id, origin) if begun else None
+            made = None
+            if begun is not None:
+                made = passkey.made(credential, begun.challenge, rp_id, origin, roaming=roaming)
             if made is None:
                 return _refused(caller, "register", Refusal("assertion"), *ended)
             if len(_passkeys(loaded)) >= MOST_PASSKEYS:
@@ -218,29 +215,18 @@ class Owner:
                 source="registration",
                 bound_by=reserve.proven_by(caller.proven, loaded.authenticators),
                 created_at=loaded.now,
-                passkey=Passkey(
-                    credential=made.credential,
-                    key=made.key,
-                    counter=made.counter,
-                    aaguid=made.aaguid,
-                    synced=made.synced,
-                    backed_up=made.backed_up,
-                    roaming=roaming,
-                    rp_id=rp_id,
-                ),
+                passkey=made,
             )
             notices = _notices(caller, loaded, subject, entropy, "method_added")
             record = _record(caller, "owner:passkey:added", method=new.id, synced=made.synced)
             put = PutAuthenticator(new)
-            return Change(effects=(*ended, put, *notices, record, *_told(loaded, entropy, put))), new
+            told = signals.of_step((put,), loaded, entropy)
+            return Change(effects=(*ended, put, *notices, record, *told)), new
 
         try:
-            done = await self._store.run(Needs(subject=caller.subject, reserve=True), decide)
+            return await self._act(caller, "register", decide)
         except Conflict:  # Some account of the tenant has, or had, this credential.
             return Refusal("taken")
-        if not isinstance(done, Refusal):
-            self._on_deliver()
-        return done
 
     async def rename_passkey(self, caller: Caller, id: str, name: str) -> Authenticator | Refusal:
         """
@@ -249,10 +235,7 @@ class Owner:
         Refuses: as `Why` says. Raises: `StoreUnavailable`.
         """
 
-        def decide(loaded: Loaded) -> tuple[Change, Authenticator | Refusal]:
-            subject = _admitted(caller, loaded)
-            if isinstance(subject, Refusal):
-                return _refused(caller, "rename", subject)
+        def decide(loaded: Loaded, _: Subject) -> tuple[Change, Authenticator | Refusal]:
             found = _passkey(loaded, id)
             if found is None:
                 return _refused(caller, "rename", Refusal("missing"))
@@ -260,7 +243,7 @@ class Owner:
             record = _record(caller, "owner:passkey:renamed", method=id)
             return Change(effects=(PutAuthenticator(named), record)), named
 
-        return await self._store.run(Needs(subject=caller.subject), decide)
+        return await self._act(caller, "rename", decide)
 
     async def remove_passkey(
         self, caller: Caller, id: str, credential: dict[str, Any]
@@ -274,10 +257,7 @@ class Owner:
         await asyncio.to_thread(passkey.load)
         entropy = Entropy(os.urandom(32))
 
-        def decide(loaded: Loaded) -> tuple[Change, Authenticator | Refusal]:
-            subject = _admitted(caller, loaded)
-            if isinstance(subject, Refusal):
-                return _refused(caller, "remove", subject)
+        def decide(loaded: Loaded, subject: Subject) -> tuple[Change, Authenticator | Refusal]:
             begun, ended = _ended(caller, loaded, "remove")
             found, kept = _passkey(loaded, id), loaded.reserve
             if begun is None or kept is None:
@@ -310,14 +290,11 @@ class Owner:
                 used = replace(prover, passkey=signed.passkey, last_used_at=loaded.now)
                 effects.append(PutAuthenticator(used))
             effects += _notices(caller, loaded, subject, entropy, "method_removed")
-            effects += _told(loaded, entropy, *effects)
+            effects += signals.of_step(effects, loaded, entropy)
             effects.append(_record(caller, "owner:passkey:removed", method=id, by=prover.id))
             return Change(effects=tuple(effects)), gone
 
-        done = await self._store.run(Needs(subject=caller.subject, reserve=True), decide)
-        if not isinstance(done, Refusal):
-            self._on_deliver()
-        return done
+        return await self._act(caller, "remove", decide)
 
     def _rp_id(self, tenant: Tenant) -> str:
         return tenant.passkey_domain or urlsplit(self._base_url).hostname or ""
@@ -329,7 +306,7 @@ class Owner:
         is_known = origin in allowed or is_origin_of(directory.clients[caller.client], origin)
         return origin if is_known else ""
 
-    # Codes on paper. --------------------------------------------------------------------------------
+    # What happened. ---------------------------------------------------------------------------------
 
     async def activity(self, caller: Caller) -> Activity | Refusal:
         """
@@ -351,13 +328,12 @@ class Owner:
             changes=tuple(sorted(changes, key=lambda change: change.at, reverse=True)[:MOST_SHOWN]),
         )
 
+    # How it is done. --------------------------------------------------------------------------------
+
     async def _issue(self, use: Use, caller: Caller) -> tuple[Secret, ...] | Refusal:
         bucket, entropy = rate.papers(caller.subject), Entropy(os.urandom(32))
 
-        def decide(loaded: Loaded) -> tuple[Change, tuple[Secret, ...] | Refusal]:
-            subject = _admitted(caller, loaded)
-            if isinstance(subject, Refusal):
-                return _refused(caller, use, subject)
+        def decide(loaded: Loaded, subject: Subject) -> tuple[Change, tuple[Secret, ...] | Refusal]:
             spent = rate.spend(loaded.histories.get(bucket, ()), rate.PAPERS_ISSUED, loaded.now)
             if spent is None:
                 return _refused(caller, use, Refusal("too_many"))
@@ -371,11 +347,33 @@ class Owner:
             )
             return Change(effects=effects), texts
 
-        needs = Needs(subject=caller.subject, reserve=True, buckets=lambda _: (bucket,))
-        issued = await self._store.run(needs, decide)
-        if not isinstance(issued, Refusal):
+        return await self._act(caller, use, decide, bucket)
+
+    async def _act(
+        self,
+        caller: Caller,
+        act: str,
+        decide: Callable[[Loaded, Subject], tuple[Change, T | Refusal]],
+        *buckets: str,
+    ) -> T | Refusal:
+        """Let somebody who has proven enough do something to their account; who has not, is refused and on record."""
+        delivers = False
+
+        def step(loaded: Loaded) -> tuple[Change, T | Refusal]:
+            nonlocal delivers
+            delivers = False
+            subject = _admitted(caller, loaded)
+            if isinstance(subject, Refusal):
+                return _refused(caller, act, subject)
+            change, answer = decide(loaded, subject)
+            delivers = any(isinstance(effect, Deliver | Emit) for effect in change.effects)
+            return change, answer
+
+        needs = Needs(subject=caller.subject, reserve=True, buckets=lambda _: buckets)
+        answer = await self._store.run(needs, step)
+        if delivers:
             self._on_deliver()
-        return issued
+        return answer
 
 
 # Who may. -------------------------------------------------------------------------------------------
@@ -466,21 +464,6 @@ def _record(caller: Caller, action: str, reason: str = "", **detail: Any) -> Rec
         client=caller.client,
         correlation_id=caller.correlation_id,
         detail={"amr": list(caller.proven.words), **detail},
-    )
-
-
-def _told(loaded: Loaded, entropy: Entropy, *effects: Effect) -> tuple[Emit, ...]:
-    """What receivers of security events are told of it."""
-    if not loaded.directory.streams:
-        return ()
-    return signals.following(
-        effects,
-        now=loaded.now,
-        by="user",
-        entropy=entropy,
-        person=lambda _: loaded.subject,
-        methods=lambda _: loaded.authenticators,
-        tenant=loaded.directory.tenant.id,
     )
 
 

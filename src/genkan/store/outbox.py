@@ -101,12 +101,17 @@ def settle(
 
 
 def wait(row: int, attempts: int, left: timedelta) -> timedelta:
+    """Return how long a message waits after so many attempts."""
+    return backed_off(row, attempts, FIRST_WAIT, max(LONGEST_WAIT, left / LONGEST_SHARE))
+
+
+def backed_off(row: int, attempts: int, first: timedelta, longest: timedelta) -> timedelta:
     """
     Return how long to wait after so many attempts: doubled each time, and spread by a quarter either way.
 
     The spread follows from the row and the attempt, so that rows which failed together do not return together.
     """
-    span = min(FIRST_WAIT * 2.0 ** min(attempts - 1, 16), max(LONGEST_WAIT, left / LONGEST_SHARE))
+    span = min(first * 2.0 ** min(attempts - 1, 16), longest)
     spread = (row * 2654435761 + attempts * 40503) % 1000  # Knuth's multiplicative hash.
     return span * (750 + spread // 2) / 1000
 

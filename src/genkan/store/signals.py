@@ -17,6 +17,7 @@ from genkan.engine import signals
 from genkan.engine.messages import Record, Signal
 from genkan.engine.transaction import Dead, Taken, Waiting
 from genkan.store import sql
+from genkan.store.outbox import backed_off
 
 LEASE: Final = timedelta(seconds=60)
 FIRST_WAIT: Final = timedelta(seconds=2)
@@ -137,10 +138,8 @@ def waiting(execute: sql.Execute) -> dict[str, tuple[int, int]]:
 
 
 def wait(row: int, attempts: int) -> timedelta:
-    """Return how long to wait after so many attempts: doubled each time, and spread by a quarter either way."""
-    span = min(FIRST_WAIT * 2.0 ** min(attempts - 1, 16), LONGEST_WAIT)
-    spread = (row * 2654435761 + attempts * 40503) % 1000  # Knuth's multiplicative hash.
-    return span * (750 + spread // 2) / 1000
+    """Return how long a signal waits after so many attempts."""
+    return backed_off(row, attempts, FIRST_WAIT, LONGEST_WAIT)
 
 
 def _give_up(

@@ -117,20 +117,21 @@ def read(text: str, *, method: str, url: str, now: datetime, access_token: str =
 def _is_same(said: str, url: str) -> bool:
     """The same address after the normalisation of RFC 3986 6.2.2 and 6.2.3; query and fragment count for nothing."""
     try:
-        one, other = urlsplit(said), urlsplit(url)
-        return (
-            one.scheme.lower(),
-            one.hostname,
-            one.port or _PORTS.get(one.scheme.lower()),
-            one.path or "/",
-        ) == (
-            other.scheme.lower(),
-            other.hostname,
-            other.port or _PORTS.get(other.scheme.lower()),
-            other.path or "/",
-        ) and one.username is None
+        return _place(said) == _place(url)
     except ValueError:
         return False
+
+
+def _place(url: str) -> tuple[str, str | None, int | None, str, str | None]:
+    """Raises: `ValueError`."""
+    parts = urlsplit(url)
+    return (
+        parts.scheme,
+        parts.hostname,
+        parts.port or _PORTS.get(parts.scheme),
+        parts.path or "/",
+        parts.username,
+    )
 
 
 _PORTS = {"https": 443, "http": 80}

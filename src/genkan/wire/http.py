@@ -319,9 +319,8 @@ class App:
     async def _serve_tenant(self, request: Request, receive: Receive, send: Send) -> None:
         """Everything under a tenant: find it, answer CORS, read, ask, write."""
         method, path, headers = request.method, request.path, request.headers
-        if path.startswith(
-            ssf.CONFIGURATION + "/"
-        ):  # RFC 8414's way to write it: the issuer's path comes last.
+        if path.startswith(ssf.CONFIGURATION + "/"):
+            # RFC 8414's way to write it: the issuer's path comes last.
             path = path.removeprefix(ssf.CONFIGURATION) + ssf.CONFIGURATION
         _, name, *rest = path.split("/", 2)
         tenant = self._tenants.get(name)
@@ -824,21 +823,8 @@ def serve(
 
     `management` is served beside, on sockets of its own.
     """
-    config = uvicorn.Config(
-        app,
-        loop="auto",
-        http=_Protocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        ssl_certfile=certificate,
-        ssl_keyfile=private_key,
+    config = _config(
+        app, lifespan="on", timeout_keep_alive=75, ssl_certfile=certificate, ssl_keyfile=private_key
     )
     with suppress(KeyboardInterrupt):  # Ctrl+C is how a person asks it to stop.
         _Server(config, app, on_ready, _besides(management)).run(sockets=sockets)
@@ -850,15 +836,19 @@ def _besides(
     if management is None:
         return None
     app, sockets = management
-    config = uvicorn.Config(
+    return _Beside(_config(app, lifespan="off")), sockets
+
+
+def _config(app: App | Management, **more: Any) -> uvicorn.Config:
+    """How both servers speak: over our protocol, without a word of their own in logs or headers."""
+    return uvicorn.Config(
         app,
         http=_Protocol,
         ws="none",
-        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        **more,
     )
-    return _Beside(config), sockets

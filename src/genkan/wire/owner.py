@@ -108,8 +108,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             return write_error(request, caller, self.clock())
         route, body = _ROUTES[request.path], None
         if route.method == "POST":
-            content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if content_type != "application/json":
+            if request.media_type != "application/json":
                 return write_error(request, NOT_JSON, self.clock())
             body = _read(request.body, route.body)
             if body is None:
@@ -123,12 +122,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     def _caller(self, request: Request) -> Caller | Error:
         """Who asks, by the token alone."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        if not request.bearer:
             return NO_TOKEN
         directory, now = self.directory(), self.clock()
         claims = jwt.verify(
-            token.strip(),
+            request.bearer,
             self.ring(),
             typ="at+jwt",
             issuer=metadata.issuer(self.base_url, directory.tenant.id),

@@ -21,7 +21,7 @@ from genkan.exchange import Request, Response, json_response
 from genkan.model import Client, Stream
 from genkan.service.admin import streams
 from genkan.service.admin.door import Actor, Door, Refusal
-from genkan.service.admin.streams import RECEIVE, Seal, StreamChange
+from genkan.service.admin.streams import MANAGE, READ, RECEIVE, SCOPES, Seal, StreamChange
 from genkan.service.clients import may_act_from
 from genkan.service.incoming import Incoming, NoKeys
 from genkan.service.issue import Issuer
@@ -39,8 +39,6 @@ CONFIGURATIONS: Final = (CONFIGURATION, "/v2.0" + CONFIGURATION)
 """Below a tenant; RFC 8414's way to write it, with the tenant behind it, is for `wire.http` to turn into this one."""
 
 PUSHED, POLLED = "urn:ietf:rfc:8935", "urn:ietf:rfc:8936"
-READ, MANAGE = "ssf.read", "ssf.manage"
-SCOPES: Final = frozenset({READ, MANAGE})
 LONGEST_POLL: Final = 20.0
 """Seconds that a receiver waits who asks for events when there are none."""
 LOOKS_EVERY: Final = 1.0
@@ -48,7 +46,7 @@ LOOKS_EVERY: Final = 1.0
 MOST_AT_ONCE: Final = 100
 """Events in one answer."""
 MOST_ACKS: Final = 1000
-INTERVAL: Final = 30
+INTERVAL: Final = int(streams.VERIFY_EVERY.total_seconds())
 """Seconds between two verifications."""
 
 
@@ -110,13 +108,12 @@ class Endpoint(Struct, frozen=True, kw_only=True, dict=True):
 
     async def _hear(self, request: Request) -> Response:
         """Take an event of somebody else (RFC 8935 2). The answer is the same whether or not anything follows."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
             token = request.body.decode("ascii").strip()
         except UnicodeDecodeError:
             token = ""
         flaw = "invalid_request"
-        if kind == "application/secevent+jwt" and token:
+        if request.media_type == "application/secevent+jwt" and token:
             try:
                 found = await self.incoming.hear(token, request.correlation_id)
             except NoKeys:
@@ -141,12 +138,11 @@ class Endpoint(Struct, frozen=True, kw_only=True, dict=True):
 
     def _allowed(self, request: Request, scope: str) -> Called:
         """Who asks, and whether they may. Raises: `_No`, in the words of RFC 6750 3.1."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        if not request.bearer:
             raise _No(401, "invalid_request", "Send an access token.", ("www-authenticate", "Bearer"))
         directory, now = self.door.store.directory(), self.door.now()
         claims = jwt.verify(
-            token.strip(),
+            request.bearer,
             self.ring(),
             typ="at+jwt",
             issuer=self._issuer,
@@ -285,8 +281,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, dict=True):
     # Shapes. -------------------------------------------------------------------------------------------
 
     def _own(self, called: Called) -> Stream | None:
-        found = self.door.store.directory().streams.values()
-        return next((stream for stream in found if stream.client == called.client.id), None)
+        return streams.of_client(self.door.store.directory(), called.client.id)
 
     def _named(self, called: Called) -> Stream:
         """The caller's stream, if the body names it. Raises: `_No`."""
@@ -434,8 +429,7 @@ def _status(stream: Stream) -> dict[str, str]:
 
 def _json(request: Request) -> dict[str, Any]:
     """The JSON object of a body. Raises: `_No`."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if request.media_type != "application/json":
         raise _No(400, "invalid_request", "Send JSON.")
     try:
         found = msgspec.json.decode(request.body)

@@ -151,16 +151,14 @@ class Door(Struct, frozen=True, kw_only=True):
 
 def _signals(view: View, effects: Sequence[Effect]) -> tuple[Emit, ...]:
     """What receivers are told of it."""
-    if not view.directory.streams:
-        return ()
     return signals.following(
         effects,
+        directory=view.directory,
         now=view.now,
         by="admin",
         entropy=entropy(),
         person=view.person,
         methods=view.every_authenticator,
-        tenant=view.directory.tenant.id,
     )
 
 

@@ -183,13 +183,13 @@ def _refused_pace(timeout: int | None, retries: int | None) -> Refusal | None:
 
 def _refused_address(extension: Extension, directory: Directory) -> Refusal | None:
     url = extension.url
-    parts = _parts(url)
+    parts = parts_of(url)
     if parts is None or len(url) > LONGEST_URL:
         return invalid("targetUrl is an absolute address.", "targetUrl")
     scheme, host = parts
     if scheme != "https":
         return invalid("targetUrl begins with https.", "targetUrl", NOT_HTTPS)
-    named = _parts(extension.resource)
+    named = parts_of(extension.resource)
     if named is None or named[0] != "api" or not _is_guid(extension.app):
         return invalid("resourceId is api://host/app id.", "resourceId", BAD_RESOURCE)
     if named[1] != host:
@@ -199,7 +199,7 @@ def _refused_address(extension: Extension, directory: Directory) -> Refusal | No
     return None
 
 
-def _parts(url: str) -> tuple[str, str] | None:
+def parts_of(url: str) -> tuple[str, str] | None:
     """Scheme and host of an address; None for what is none, or has a name and a password in it."""
     if not url.isascii() or not url.isprintable() or any(c in ' \\<>"{}|^`' for c in url):
         return None

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -21,6 +20,7 @@ from genkan import identifiers
 from genkan.engine import signals
 from genkan.engine.messages import (
     Count,
+    Directory,
     Effect,
     Emit,
     Follow,
@@ -46,6 +46,7 @@ from genkan.service.admin.door import (
     invalid,
     missing,
 )
+from genkan.service.admin.extensions import parts_of
 from genkan.service.ports import SignalStore, View
 
 ADD = Act("Add signal stream", "ApplicationManagement", "Add", "Other")
@@ -56,7 +57,11 @@ UNFOLLOW = Act("Remove subject from signal stream", "ApplicationManagement", "Un
 
 RECEIVE: Final = "SharedSignals.Receive"
 """The permission of an application to have a stream."""
-VERIFICATIONS: Final = rate.Limit("verifications of a stream", ((1, timedelta(seconds=30)),))
+READ, MANAGE = "ssf.read", "ssf.manage"
+SCOPES: Final = frozenset({READ, MANAGE})
+"""Scopes of receivers (CAEP Interoperability Profile 2.7.2). The managing one includes the reading one."""
+VERIFY_EVERY: Final = timedelta(seconds=30)
+VERIFICATIONS: Final = rate.Limit("verifications of a stream", ((1, VERIFY_EVERY),))
 MOST_EVENTS, LONGEST_TEXT, LONGEST_URL, MOST_STREAMS = 64, 256, 2048, 32
 LONGEST_STATE: Final = 1024
 
@@ -81,12 +86,9 @@ Seal = Callable[[str, str], bytes]
 """Seals a text for a stream, by its id."""
 
 
-def of_client(view: View, client: str, id: str = "") -> Stream | None:
-    """The stream of an application; None where it has none, or none of this id."""
-    for stream in view.directory.streams.values():
-        if stream.client == client and id in ("", stream.id):
-            return stream
-    return None
+def of_client(directory: Directory, client: str) -> Stream | None:
+    """The stream of an application; None where it has none."""
+    return next((stream for stream in directory.streams.values() if stream.client == client), None)
 
 
 async def add(door: Door, actor: Actor, client: str, change: StreamChange, seal: Seal) -> Stream | Refusal:
@@ -102,7 +104,7 @@ async def add(door: Door, actor: Actor, client: str, change: StreamChange, seal:
         app = view.directory.clients.get(client)
         if app is None or app.kind != "confidential":
             return invalid("A receiver is a confidential application of this tenant.", "client")
-        if of_client(view, client) is not None:
+        if of_client(view.directory, client) is not None:
             return Refusal(why="taken", code="ObjectConflict", text="The application has a stream already.")
         if len(view.directory.streams) >= MOST_STREAMS:
             return invalid(f"A tenant has {MOST_STREAMS} streams at most.")
@@ -110,8 +112,7 @@ async def add(door: Door, actor: Actor, client: str, change: StreamChange, seal:
         made = _changed(new, change, seal)
         if isinstance(made, Refusal):
             return made
-        target = Target(id=id, name=app.name, changes=differences(None, _seen(made)))
-        return Done(made, target, (PutDocument(made),))
+        return Done(made, _target(view, None, made), (PutDocument(made),))
 
     return await door.act(actor, ADD, decide)
 
@@ -126,8 +127,7 @@ async def update(door: Door, actor: Actor, id: str, change: StreamChange, seal: 
         changed = _changed(stream, change, seal)
         if isinstance(changed, Refusal):
             return changed
-        target = Target(id=id, name=_name(view, stream), changes=differences(_seen(stream), _seen(changed)))
-        return Done(changed, target, (PutDocument(changed),))
+        return Done(changed, _target(view, stream, changed), (PutDocument(changed),))
 
     return await door.act(actor, UPDATE, decide, id)
 
@@ -158,8 +158,7 @@ async def set_status(door: Door, actor: Actor, id: str, status: Status, reason: 
             effects.append(
                 _about(view, draw.guid("signal"), draw.guid("txn"), signals.STREAM_UPDATED, id, said)
             )
-        target = Target(id=id, name=_name(view, stream), changes=differences(_seen(stream), _seen(changed)))
-        return Done(changed, target, tuple(effects))
+        return Done(changed, _target(view, stream, changed), tuple(effects))
 
     return await door.act(actor, UPDATE, decide, id)
 
@@ -171,8 +170,9 @@ async def remove(door: Door, actor: Actor, id: str) -> Stream | Refusal:
         stream = _known(view, actor, id)
         if isinstance(stream, Refusal):
             return stream
-        target = Target(id=id, name=_name(view, stream), changes=differences(_seen(stream), None))
-        return Done(stream, target, (RemoveDocument("stream", id), Silence(id, all=True)))
+        return Done(
+            stream, _target(view, stream, None), (RemoveDocument("stream", id), Silence(id, all=True))
+        )
 
     return await door.act(actor, DELETE, decide, id)
 
@@ -365,6 +365,14 @@ def _name(view: View, stream: Stream) -> str:
     return client.name if client is not None else stream.client
 
 
+def _target(view: View, before: Stream | None, after: Stream | None) -> Target:
+    """A stream as the log of changes names it, and what became another."""
+    stream = after or before
+    assert stream is not None  # noqa: S101 - one of them is there
+    seen = (None if one is None else _seen(one) for one in (before, after))
+    return Target(id=stream.id, name=_name(view, stream), changes=differences(*seen))
+
+
 def _seen(stream: Stream) -> dict[str, Any]:
     """A stream as the log may show it: of its secret only that there is one."""
     return {
@@ -407,21 +415,9 @@ def _is_line(text: str) -> bool:
 
 def _unfit(url: str) -> Refusal | None:
     """Why nothing is pushed to an address. Whether it is one that may be called is asked at each call (WHK-01)."""
-    no = invalid("Events are pushed to an https address.", "delivery")
-    if (
-        len(url) > LONGEST_URL
-        or not url.isascii()
-        or not url.isprintable()
-        or any(c in ' \\<>"{}|^`' for c in url)
-    ):
-        return no
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return no
-    if parts.scheme != "https" or not host or parts.username is not None or parts.fragment:
-        return no
+    parts = parts_of(url) if len(url) <= LONGEST_URL else None
+    if parts is None or parts[0] != "https":
+        return invalid("Events are pushed to an https address.", "delivery")
     return None
 
 

@@ -317,10 +317,9 @@ class Api:
 
     def _authenticated(self, request: Request) -> tuple[Tenancy, Client, dict[str, Any]]:
         """Return tenant, client and claims of the token. Raises: `Fault`."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = request.bearer
+        if not token:
             raise _no_token("Access token is empty.")
-        token = token.strip()
         tenancy = self._find(_claimed_tenant(token))
         if tenancy is None:
             raise _no_token("Access token validation failure.")

@@ -19,7 +19,7 @@ from genkan.risk import rate
 from genkan.service import clients
 from genkan.service.admin.applications import by_app_id
 from genkan.service.admin.door import Door
-from genkan.service.admin.streams import RECEIVE
+from genkan.service.admin.streams import RECEIVE, SCOPES
 from genkan.service.issue import Issuer
 from genkan.tokens import metadata
 from genkan.tokens.claims import ADMINISTRATION
@@ -29,8 +29,6 @@ from genkan.wire.entra_v1_words import TOKEN, Error, write_error, write_refused
 GRANT = "client_credentials"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 EVERYTHING = "/.default"
-RECEIVER_SCOPES = frozenset({"ssf.read", "ssf.manage"})
-"""Scopes of receivers of security events (CAEP Interoperability Profile 2.7.2)."""
 FIELDS = frozenset(
     {"client_id", "client_secret", "client_assertion", "client_assertion_type", "grant_type", "scope"}
 )
@@ -97,7 +95,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         if not client_id:
             return write_refused(request, Refused(reason=Reason.PARAMETER_MISSING, detail="client_id"), now)
         scope = form.get("scope", "")
-        receives = frozenset(scope.split()) & RECEIVER_SCOPES
+        receives = frozenset(scope.split()) & SCOPES
         refused = None if receives == set(scope.split()) and receives else self._scope(scope)
         if refused is not None:
             return write_error(request, refused, now)
