@@ -423,6 +423,7 @@ class Message(Struct, frozen=True, kw_only=True):
     purpose: MessagePurpose
     template: str = "code"
     code: Secret | None = None
+    """Of a notice: what its link carries, 22 to 128 characters of base64url (`delivery.messages.PROOF`)."""
     values: dict[str, str] = field(default_factory=dict)
     language: str = ""
     """What its reader speaks, where that is known (BCP 47)."""

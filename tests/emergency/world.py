@@ -385,6 +385,10 @@ class Play:
                 ]
             case "notices":
                 return [d.message.template for d in self.effects if isinstance(d, Deliver)]
+            case "times":
+                return sorted(
+                    {name for d in self.effects if isinstance(d, Deliver) for name in d.message.values}
+                )
             case "told":
                 return sorted(d.message.to for d in self.effects if isinstance(d, Deliver))
             case "audit":

@@ -42,11 +42,13 @@ class Dispatch:
         brand: Callable[[], Brand],
         clock: Callable[[], datetime],
         receipt: Callable[[Message, str], str] | None = None,
+        page: str = "",
     ) -> None:
         """
         `providers` in the order in which they are tried; `clock` is the one by which messages expire.
 
-        `receipt` names the address to which a provider, by its name, may report what became of a message.
+        `receipt` names the address to which a provider, by its name, may report what became of a message. `page` is
+        the tenant's page for lost devices.
         """
         self._ways = [(provider, _Guard(provider.name)) for provider in providers]
         self.lanes = [
@@ -61,6 +63,7 @@ class Dispatch:
         self._brand = brand
         self._clock = clock
         self._receipt = receipt
+        self._page = page
 
     async def send(self, outgoing: Sequence[Outgoing]) -> Sequence[Settled]:
         """Send all, each by itself."""
@@ -73,7 +76,7 @@ class Dispatch:
     async def _one(self, one: Outgoing) -> Settled:
         message, brand = one.message, self._brand()
         try:
-            said = render(message, brand)
+            said = render(message, brand, self._page)
         except Unrenderable as why:
             return _end(one, "refused", why=str(why))
         route = [(provider, guard) for provider, guard in self._ways if provider.takes(message)]

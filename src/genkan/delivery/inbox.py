@@ -93,9 +93,14 @@ class _Listener:
 class Inbox:
     """Keeps messages for whoever asks. A `Sender` (`service/ports.py`)."""
 
-    def __init__(self, path: Path, brand: Callable[[], Brand] = Brand) -> None:
-        """Open the file, or make it readable by its owner alone. `brand` is how messages look and speak."""
+    def __init__(self, path: Path, brand: Callable[[], Brand] = Brand, page: str = "") -> None:
+        """
+        Open the file, or make it readable by its owner alone.
+
+        `brand` is how messages look and speak, `page` the tenant's page for lost devices.
+        """
         self._brand = brand
+        self._page = page
         path.touch(mode=0o600, exist_ok=True)
         self._writing = _open(path)
         self._reading = _open(path)
@@ -147,12 +152,12 @@ class Inbox:
             values.append(query.lower())
         statement = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
         rows = self._reading.execute(statement, (*values, KEPT if limit is None else limit))
-        return [_message(row, self._brand()) for row in rows]
+        return [self._message(row) for row in rows]
 
     def find(self, id: str) -> InboxMessage | None:
         """One message."""
         row = self._reading.execute(f"{_SELECT} WHERE id = ?", (id,)).fetchone()
-        return None if row is None else _message(row, self._brand())
+        return None if row is None else self._message(row)
 
     async def wait(
         self,
@@ -206,7 +211,7 @@ class Inbox:
         for one in outgoing:
             message = one.message
             try:
-                said = render(message, self._brand(), with_html=False)
+                said = render(message, self._brand(), self._page, with_html=False)
             except Unrenderable as why:
                 log.error("inbox.not_rendered", extra={"message_id": message.id, "why": str(why)})
                 continue
@@ -237,9 +242,26 @@ class Inbox:
                 ).fetchall()
                 for row in rows:
                     seen = row[0]
-                    yield _message(row, self._brand())
+                    yield self._message(row)
                 if not rows:
                     await listener.news.wait()
+
+    def _message(self, row: tuple[int, str, bytes]) -> InboxMessage:
+        """A row as the message it is. What a notice's link carries is no code to type."""
+        _, id_, body = row
+        message = _decode(body)
+        said = render(message, self._brand(), self._page)
+        return InboxMessage(
+            id=id_,
+            channel=message.channel,
+            to=message.to,
+            purpose=message.purpose,
+            code=message.code.text if message.code and message.purpose != "notice" else None,
+            subject=said.subject,
+            text=said.text,
+            html=said.html,
+            created_at=message.created_at,
+        )
 
     def _newest(self) -> int:
         """The place of the newest message."""
@@ -297,21 +319,3 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _message(row: tuple[int, str, bytes], brand: Brand) -> InboxMessage:
-    """A row as the message it is."""
-    _, id_, body = row
-    message = _decode(body)
-    said = render(message, brand)
-    return InboxMessage(
-        id=id_,
-        channel=message.channel,
-        to=message.to,
-        purpose=message.purpose,
-        code=message.code.text if message.code else None,
-        subject=said.subject,
-        text=said.text,
-        html=said.html,
-        created_at=message.created_at,
-    )

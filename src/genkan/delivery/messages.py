@@ -3,11 +3,13 @@ Say in words what a message is to tell: subject, text and HTML of an e-mail, the
 
 Knows no channel and no clock. The words are fixed, in one file for each language, and chosen by what the message is
 for. Of what the engine hands along only a few values are ever printed: `app` (the application's name, set by an
-administrator), `method` (a masked address), and in a text message the lines by which a browser or Android hands the
-code to the right app. All are cut to plain text first. Nothing a person typed is printed, and no message carries a
-link.
+administrator), `method` (a masked address), two times of an emergency, and in a text message the lines by which a
+browser or Android hands the code to the right app. All are cut to plain text first. Nothing a person typed is printed.
+The one link is that to the tenant's own page for lost devices, in notices by e-mail: what somebody does who did not do
+what they are told of. It has no power; in a notice of a report alone it carries the secret that has (E1).
 Source: security-requirements MSG-01 (header values), MSG-02 (templates), MSG-03 (user text), MSG-04 (text messages),
-OTP-18; wicg.github.io/sms-one-time-codes (the origin's line), Android SMS Retriever (the app's hash).
+OTP-18, ENR-04; emergency-protocol 5.5, 8; wicg.github.io/sms-one-time-codes (the origin's line), Android SMS Retriever
+(the app's hash).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -57,6 +59,8 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
     """What the code is for, as a part of `Language.sms`; of a notice, its whole text message."""
     if_it_was: str = ""
     """Ends a notice by e-mail."""
+    act: str = ""
+    """Of a notice that carries a link with power: what it does."""
 
 
 class Language(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +78,12 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
     application: str
     method: str
     time: str
+    held: str
+    """Until when a security hold lasts."""
+    ready: str
+    """When a recovery may be completed."""
+    page: str
+    """What the page for lost devices is, before its address."""
     contact: str
     sms: str
     codes: dict[str, Words] = field(default_factory=dict)
@@ -99,12 +109,19 @@ def spoken(*wanted: str) -> str:
     return next((name for name in primary if name in LANGUAGES), LANGUAGES[0])
 
 
-def render(message: Message, brand: Brand = Brand(), *, with_html: bool = True) -> Rendered:  # noqa: B008
+def render(
+    message: Message,
+    brand: Brand = Brand(),  # noqa: B008
+    page: str = "",
+    *,
+    with_html: bool = True,
+) -> Rendered:
     """
     The message in words.
 
+    `page` is the address of the tenant's page for lost devices, as its settings have it; empty: it has none.
     Raises: `Unrenderable` for a purpose without words, or a code that is missing or is not letters and digits.
-    Source: MSG-02 … MSG-04.
+    Source: MSG-02 … MSG-04, SSPR-06.
     """
     tongue = spoken(message.language, brand.language)
     said = language(tongue)
@@ -132,13 +149,25 @@ def render(message: Message, brand: Brand = Brand(), *, with_html: bool = True) 
         "colour": brand.colour if _COLOUR.fullmatch(brand.colour) else "",
     }
     if is_notice:
+        is_neutral = message.template == NEUTRAL
         told = (
             (said.application, app),
             (said.method, _plain(message.values.get("method", ""))),
+            (said.held, _when(message, HOLD_UNTIL, said)),
+            (said.ready, _when(message, READY_AT, said)),
             (said.time, _moment(message.created_at, said)),
         )
-        facts = [(name, value) for name, value in told if value]
-        values |= {"purpose": words.purpose, "facts": facts, "if_it_was": words.if_it_was}
+        facts = [(name, value) for name, value in told[: 1 if is_neutral else None] if value]
+        link = _link(message, page) if words.act else ""
+        values |= {
+            "purpose": words.purpose,
+            "facts": facts,
+            "act": words.act if link else "",
+            "link": link,
+            "if_it_was": words.if_it_was,
+            "about_page": said.page if page and message.template not in HARMLESS else "",
+            "page": page,
+        }
     else:
         values |= {
             "code": code,
@@ -152,6 +181,38 @@ def render(message: Message, brand: Brand = Brand(), *, with_html: bool = True) 
         text=_template(f"{kind}.txt.j2").render(values),
         html=_template(f"{kind}.html.j2").render(values) if with_html else None,
     )
+
+
+NEUTRAL: Final = "emergency_neutral"
+"""What may be read by others: no method, no time, no link with power (emergency-protocol 4, 8)."""
+
+HARMLESS: Final = frozenset({"account_exists"})
+"""Notices after which nothing needs to be put right: they point nowhere."""
+
+HOLD_UNTIL: Final = "hold_until"
+READY_AT: Final = "ready_at"
+"""Names of the values of a notice that are times (RFC 3339)."""
+
+PROOF: Final = "notice"
+"""The parameter of the page's address that says which notice somebody comes from."""
+
+
+def _link(message: Message, page: str) -> str:
+    """The page's address with what the notice proves; empty where it proves nothing."""
+    proof = message.code.text if message.code else ""
+    return f"{page}?{PROOF}={proof}" if page and _PROOF.fullmatch(proof) else ""
+
+
+_PROOF: Final = re.compile(r"[A-Za-z0-9_-]{22,128}")
+
+
+def _when(message: Message, name: str, said: Language) -> str:
+    """A value that is a time, for a person; empty where there is none."""
+    try:
+        at = datetime.fromisoformat(message.values.get(name, ""))
+    except ValueError:
+        return ""
+    return _moment(at.astimezone(UTC), said) if at.tzinfo else ""
 
 
 def _filled(sentence: str, **values: str) -> str:

@@ -162,7 +162,7 @@ def _effects(
                         message,
                         language=spoken if isinstance(spoken, str) else "",
                         correlation_id=correlation_id,
-                        values={"app": app} if app else {},
+                        values={**message.values, "app": app} if app else message.values,
                     )
                 )
             case words.Families():

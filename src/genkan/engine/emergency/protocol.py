@@ -223,11 +223,12 @@ class _Draft:
             "version": self.emergency.version,
         }
         self.note(action, at=self.facts.now.isoformat(), **spoken, **detail)
-        self.do(*self._notices(action))
+        self.do(*self._notices(action if row != "E4" else "by_support"))
 
     def _notices(self, action: str) -> list[Deliver]:
-        """Tell every channel: the clean ones what happened, the others only that something did (5.5)."""
+        """Tell every channel: the clean ones what happened and when, the others only that something did (5.5, 8)."""
         case = self.emergency.case
+        times = self._times()
         quarantined = self.world.quarantined
         buried = self.emergency.restored.tombstones if self.emergency.restored else frozenset()
         told: list[Deliver] = []
@@ -235,11 +236,23 @@ class _Draft:
             is_clean = _is_clean(method, quarantined | buried)
             if method.address is None or (case is not None and case.quiet and not is_clean):
                 continue
-            template = f"emergency_{action}" if is_clean else "emergency_neutral"
-            told.append(self.notice(method, template))
+            if is_clean:
+                told.append(self.notice(method, f"emergency_{action}", **times))
+            else:
+                told.append(self.notice(method, "emergency_neutral"))
         return told
 
-    def notice(self, method: Method, template: str) -> Deliver:
+    def _times(self) -> dict[str, str]:
+        """Until when it is held, or from when a recovery can be completed, as far as that is known by now."""
+        case, state = self.emergency.case, self.emergency.state
+        if case is not None and state in ("contained", "frozen"):
+            return {"hold_until": case.hold_until.isoformat()}
+        if case is not None and case.recovery is not None and state == "recovery_pending":
+            r = case.recovery
+            return {"ready_at": (r.ready_at or self.facts.now + r.delay + r.extra).isoformat()}
+        return {}
+
+    def notice(self, method: Method, template: str, **values: str) -> Deliver:
         to, now = _sure(method.address), self.sent_at
         return Deliver(
             Message(
@@ -248,6 +261,7 @@ class _Draft:
                 to=to.value,
                 purpose="notice",
                 template=template,
+                values=values,
                 created_at=now,
                 expires_at=now + NOTICE_LIFETIME,
             )
@@ -463,7 +477,7 @@ def _report(draft: _Draft, event: Report) -> Reply:
     return Noted()
 
 
-def _pass_on(draft: _Draft) -> None:
+def _pass_on(draft: _Draft, template: str = "emergency_report") -> None:
     """Tell the clean channels that somebody reported a loss, unless they were told lately (AS-31)."""
     facts = draft.facts
     if facts.subject is None:
@@ -475,7 +489,7 @@ def _pass_on(draft: _Draft) -> None:
     draft.note("reported")
     dirty = draft.world.quarantined
     clean = [m for m in facts.methods if _is_clean(m, dirty)]
-    draft.do(*(draft.notice(m, "emergency_report") for m in clean))
+    draft.do(*(draft.notice(m, template) for m in clean))
 
 
 def _start(draft: _Draft, event: Start) -> Reply:
@@ -519,7 +533,7 @@ def _only_told(draft: _Draft, event: Contain, rank: int) -> Reply:
     if facts.breaker_open:
         draft.do(Alarm("mass_containment"))
     draft.note("refused", reason="breaker open" if facts.breaker_open else "budget spent", rank=rank)
-    _pass_on(draft)
+    _pass_on(draft, "emergency_not_held")
     found = evidence.condemned(event.lost, rank, None, draft.living(), facts.devices)
     ended, suspended = _sorted_families(facts, frozenset(found.lost))
     return Holding(
