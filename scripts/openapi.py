@@ -37,7 +37,7 @@ from genkan.service.admin.applications import PERMISSIONS
 from genkan.service.owner import SCOPE
 from genkan.tokens import metadata
 from genkan.tokens.keys import JwkSet
-from genkan.wire import entra_v1, graph, health, oidc, owner, ssf
+from genkan.wire import entra_v1, graph, health, oidc, owner, registration, ssf
 from genkan.wire.entra_v1_words import TOKEN
 from genkan.wire.graph import api, odata
 from genkan.wire.graph import tokens as client_tokens
@@ -98,6 +98,7 @@ def document() -> Schema:
             **documents(),
             **receivers(),
             **own_account(),
+            **first_administrator(),
             **administration(),
             **operation_of_a_deployment(),
             **development(),
@@ -120,6 +121,11 @@ def document() -> Schema:
                     "type": "http",
                     "scheme": "bearer",
                     "description": f"An access token of a person for `{SCOPE}`.",
+                },
+                "bootstrap": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The token of `genkan tenant bootstrap`, good once.",
                 },
                 "administration": {
                     "type": "oauth2",
@@ -437,6 +443,53 @@ def own_account() -> Schema:
 
 
 # Administration. ------------------------------------------------------------------------------------
+
+
+def first_administrator() -> Schema:
+    """Where the token of `genkan tenant bootstrap` is redeemed."""
+    error = as_json(of_value({"error": "", "error_description": ""}), "Refused.")
+    shown = {
+        "type": "object",
+        "required": ["client_id", "client_id_issued_at", "client_name", "token_endpoint_auth_method"],
+        "properties": {
+            **{name: {"type": "string"} for name in ("client_id", "client_name", "client_secret")},
+            "client_id_issued_at": {"type": "integer"},
+            "client_secret_expires_at": {"type": "integer"},
+            "grant_types": {"type": "array", "items": {"type": "string"}},
+            "token_endpoint_auth_method": {"type": "string"},
+        },
+    }
+    return {
+        "/{tenant}" + registration.PATH: {
+            "parameters": [{"$ref": "#/components/parameters/tenant"}],
+            "post": {
+                "tags": ["administration"],
+                "operationId": "registerFirstAdministrator",
+                "summary": "Make the first administration client, by the one-time token of the operator (RFC 7591)",
+                "security": [{"bootstrap": []}],
+                "requestBody": {
+                    "content": {"application/json": {"schema": of_structs([registration.Metadata])}}
+                },
+                "responses": {
+                    "201": as_json(shown, "Made; a secret is shown only here."),
+                    "4XX": {
+                        "description": "Refused.",
+                        "content": {
+                            "application/json": {
+                                "schema": {
+                                    "anyOf": [
+                                        of_value({"error": "", "error_description": ""}),
+                                        ref("Envelope"),
+                                    ]
+                                }
+                            }
+                        },
+                    },
+                    "5XX": error,
+                },
+            },
+        }
+    }
 
 
 def administration() -> Schema:

@@ -62,7 +62,7 @@ from genkan.telemetry import configure, log
 from genkan.tokens import metadata
 from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
-from genkan.wire import health, ssf
+from genkan.wire import health, registration, ssf
 from genkan.wire.graph.answers import Pages
 from genkan.wire.graph.api import Tenancy
 from genkan.wire.graph.tokens import Endpoint
@@ -307,6 +307,7 @@ class TenantRuntime:
                 clock=clock.now,
                 base_url=base_url,
             ),
+            registration=registration.Endpoint(door=self.door),
             is_adrift=lambda: self._is_adrift,
         )
 

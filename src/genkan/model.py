@@ -622,6 +622,17 @@ class Transmitter(Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
 
 
+class BootstrapToken(Struct, frozen=True, kw_only=True):
+    """What makes a tenant's first administration client, once. Its text is shown once and kept nowhere (ADM-01)."""
+
+    id: str
+    """That of the tenant: there is one at most."""
+    digest: bytes
+    """SHA-256 of the text, which is 256 random bits."""
+    expires_at: datetime
+    is_used: bool = False
+
+
 class ClientSecret(Struct, frozen=True, kw_only=True):
     """A secret of a confidential client. Its text is shown once and kept nowhere (ADM-08)."""
 

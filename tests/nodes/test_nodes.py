@@ -70,6 +70,22 @@ def test_a_flow_begun_on_one_node_ends_on_others_and_so_do_its_refreshes(farm: F
         tokens = answer.json()
 
 
+@pytest.mark.proves("ADM-01")
+def test_a_bootstrap_token_shown_at_every_node_at_once_makes_one_administrator(farm: Farm) -> None:
+    token = json.loads(farm.command("tenant", "bootstrap", "--json"))["token"]
+    bearer = {"authorization": f"Bearer {token}"}
+
+    def register(node: Node) -> int:
+        return node.http.post("/shop/oauth2/v2.0/register", json={}, headers=bearer).status_code
+
+    with ThreadPoolExecutor(len(farm.nodes)) as pool:
+        answers = sorted(pool.map(register, farm.nodes))
+
+    assert answers == [201, *[401] * (len(farm.nodes) - 1)]
+    listed = [json.loads(line) for line in farm.command("app", "list", "--json").splitlines()]
+    assert sum(bool(app["permissions"]) for app in listed) == 1
+
+
 @pytest.mark.proves("OTP-09")
 def test_wrong_guesses_through_four_nodes_are_judged_no_more_often_than_the_limit_allows(farm: Farm) -> None:
     address = an_address()

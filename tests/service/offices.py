@@ -27,8 +27,9 @@ DOMAIN = "north.example"
 class Office:
     """A door, what is behind it, and how many times it had a message to hand over."""
 
-    def __init__(self, store: SqliteStore, clock: Clock, hashing: Hashing) -> None:
+    def __init__(self, store: SqliteStore, clock: Clock, hashing: Hashing, place: Path) -> None:
         self.store = store
+        self.place = place
         self.clock = clock
         self.delivered = 0
         self.door = Door(store=store, hashing=hashing, on_deliver=self._deliver, now=clock)
@@ -46,11 +47,12 @@ class Office:
 async def office(folder: Path) -> AsyncIterator[Office]:
     """A tenant called north, for the length of a block."""
     clock, hashing = Clock(), Hashing(1)
-    async with opened(SqlitePlace(folder), clock) as store:
+    place = SqlitePlace(folder)
+    async with opened(place, clock) as store:
         tenant = Tenant(id=TENANT, name="north", aliases=(DOMAIN,))
         await store.replace_directory(replace(Directory(tenant=tenant), revision=0))
         try:
-            yield Office(store, clock, hashing)
+            yield Office(store, clock, hashing, place.path)
         finally:
             hashing.close()
 

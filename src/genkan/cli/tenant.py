@@ -27,8 +27,10 @@ from genkan.cli.common import (
 from genkan.cli.showing import as_facts, as_lines, as_table
 
 if TYPE_CHECKING:
-    from genkan.bootstrap import Clock
+    from genkan.bootstrap import Clock, Office
     from genkan.model import Tenant
+    from genkan.service.admin.door import Actor
+    from genkan.service.admin.first import NewToken
     from genkan.store.tenant import Reader
 
 
@@ -174,6 +176,42 @@ def create(name: str, aliases: tuple[str, ...], data: Path, tenant: str | None, 
         return
     click.echo(f"Created the tenant {made.name}, {made.id}.")
     click.echo(f"Make its first application: genkan app create NAME --tenant {made.name}")
+    click.echo(f"Or let whoever administers it make theirs: genkan tenant bootstrap --tenant {made.name}")
+
+
+@tenant.command(context_settings=CONTEXT)
+@deployment
+@as_json
+def bootstrap(data: Path, tenant: str | None, as_json: bool) -> None:
+    """
+    Make the token that makes the first administration client: once, within an hour, from wherever the server is.
+
+    A tenant has no administrator to begin with, and no secret. Whoever shows the token at /TENANT/oauth2/v2.0/register
+    gets a client that holds every permission, with a secret that the server makes; or with a certificate of its own.
+
+    \b
+    Examples:
+      genkan tenant bootstrap --tenant shop
+      curl -X POST https://login.example.com/shop/oauth2/v2.0/register -H "Authorization: Bearer TOKEN" \\
+        -H "Content-Type: application/json" -d '{"client_name": "Desk"}'
+    """
+    from genkan.service.admin import first
+
+    async def act(office: Office, actor: Actor) -> tuple[str, NewToken] | Refusal:
+        made = await first.issue(office.door, actor)
+        return made if isinstance(made, Refusal) else (office.store.directory().tenant.name, made)
+
+    from genkan.service.admin.door import Refusal
+
+    name, made = done(data, tenant, act)
+    if as_json:
+        as_lines([{"token": made.text, "path": f"/{name}/oauth2/v2.0/register", "expires": made.expires_at}])
+        return
+    click.echo(f"{made.text}\n")
+    click.echo(f"Shown only here, good once and until {made.expires_at:%Y-%m-%d %H:%M} UTC. To use it:\n")
+    click.echo(f"  curl -X POST https://login.example.com/{name}/oauth2/v2.0/register \\")
+    click.echo('    -H "Authorization: Bearer TOKEN" \\')
+    click.echo("""    -H "Content-Type: application/json" -d '{"client_name": "Desk"}'""")
 
 
 @tenant.command(context_settings=CONTEXT)

@@ -22,6 +22,7 @@ from genkan.model import (
     Attempt,
     Attribute,
     Authenticator,
+    BootstrapToken,
     Channel,
     Client,
     Demand,
@@ -557,6 +558,7 @@ Document: TypeAlias = (
     | Listener
     | Stream
     | Transmitter
+    | BootstrapToken
     | tuple[Kind, MethodSettings]
 )
 """One thing that is configured. The settings of a method know their kind only beside them."""
@@ -574,6 +576,7 @@ DocumentKind = Literal[
     "listener",
     "stream",
     "transmitter",
+    "bootstrap_token",
     "method",
 ]
 
@@ -653,6 +656,7 @@ class Directory(Struct, frozen=True, kw_only=True, dict=True):
     listeners: Mapping[str, Listener] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
     transmitters: Mapping[str, Transmitter] = field(default_factory=dict)
+    bootstrap_token: BootstrapToken | None = None
     revision: int = 0
 
     @cached_property

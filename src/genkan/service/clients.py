@@ -178,25 +178,57 @@ def _is_asserted(proof: Proof, client: Client, now: datetime) -> bool:
     return False
 
 
-def _verified(assertion: str, certificate: ClientCertificate) -> Claims | None:
+def read_certificate(raw: bytes, name: str, id: str) -> ClientCertificate:
+    """
+    Read a certificate, DER or PEM.
+
+    Raises: `ValueError` where it is none.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
+
+    load = load_pem_x509_certificate if raw.startswith(b"-----") else load_der_x509_certificate
+    found = load(raw)
+    return ClientCertificate(
+        id=id,
+        name=name,
+        der=found.public_bytes(Encoding.DER),
+        starts_at=found.not_valid_before_utc,
+        expires_at=found.not_valid_after_utc,
+    )
+
+
+def can_prove(certificate: ClientCertificate, now: datetime) -> bool:
+    """Say whether assertions of this certificate can be believed now."""
+    return _is_live(certificate.starts_at, certificate.expires_at, now) and _key(certificate) is not None
+
+
+def _key(certificate: ClientCertificate) -> tuple[Any, list[str]] | None:
+    """What verifies, and by which algorithms; None for a kind of key that is not taken."""
     # Imported here: only deployments with certificates need it.
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
     from cryptography.x509 import load_der_x509_certificate
-    from joserfc import jws
-    from joserfc.errors import JoseError
     from joserfc.jwk import ECKey, RSAKey
 
     key: Any = load_der_x509_certificate(certificate.der).public_key()
     pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    imported: RSAKey | ECKey
     if isinstance(key, RSAPublicKey):
-        imported, algorithms = RSAKey.import_key(pem), ["RS256", "PS256"]
-    elif isinstance(key, EllipticCurvePublicKey):
-        imported, algorithms = ECKey.import_key(pem), ["ES256"]
-    else:
+        return RSAKey.import_key(pem), ["RS256", "PS256"]
+    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return ECKey.import_key(pem), ["ES256"]
+    return None
+
+
+def _verified(assertion: str, certificate: ClientCertificate) -> Claims | None:
+    from joserfc import jws
+    from joserfc.errors import JoseError
+
+    known = _key(certificate)
+    if known is None:
         return None
+    imported, algorithms = known
     registry = jws.JWSRegistry(algorithms=algorithms, strict_check_header=False)
     try:
         found = jws.deserialize_compact(assertion, imported, registry=registry)

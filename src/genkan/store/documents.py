@@ -14,6 +14,7 @@ import msgspec
 from genkan.engine.messages import Directory, Document
 from genkan.engine.transaction import Conflict
 from genkan.model import (
+    BootstrapToken,
     Client,
     Extension,
     Kind,
@@ -49,6 +50,7 @@ _extension = msgspec.json.Decoder(Extension).decode
 _listener = msgspec.json.Decoder(Listener).decode
 _stream = msgspec.json.Decoder(Stream).decode
 _transmitter = msgspec.json.Decoder(Transmitter).decode
+_bootstrap_token = msgspec.json.Decoder(BootstrapToken).decode
 _client = msgspec.json.Decoder(Client).decode
 
 
@@ -84,6 +86,7 @@ def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Conf
         listeners={name: _listener(body) for name, body in bodies.get("listener", {}).items()},
         streams={name: _stream(body) for name, body in bodies.get("stream", {}).items()},
         transmitters={name: _transmitter(body) for name, body in bodies.get("transmitter", {}).items()},
+        bootstrap_token=next(map(_bootstrap_token, bodies.get("bootstrap_token", {}).values()), None),
         revision=int(revision),
     )
     return Configuration(revision, directory, bool(has_groups))
@@ -153,3 +156,5 @@ def _documents(directory: Directory) -> Iterator[Document]:
     yield from directory.listeners.values()
     yield from directory.streams.values()
     yield from directory.transmitters.values()
+    if directory.bootstrap_token is not None:
+        yield directory.bootstrap_token

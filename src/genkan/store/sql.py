@@ -49,6 +49,7 @@ from genkan.engine.messages import (
 from genkan.engine.transaction import Audited, Change, DetectionQuery, Loaded, Needs, SignInQuery, way
 from genkan.model import (
     Authenticator,
+    BootstrapToken,
     Client,
     Extension,
     Grant,
@@ -677,6 +678,8 @@ def key_of(document: Document) -> tuple[DocumentKind, str]:
             return "stream", document.id
         case Transmitter():
             return "transmitter", document.id
+        case BootstrapToken():
+            return "bootstrap_token", document.id
         case (kind, _):
             return "method", kind.value
 

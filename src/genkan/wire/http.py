@@ -35,7 +35,7 @@ from genkan.risk import rate
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
 from genkan.tokens.keys import KeyRing
-from genkan.wire import entra_v1, entra_v1_words, graph, oidc, owner, reading, ssf
+from genkan.wire import entra_v1, entra_v1_words, graph, oidc, owner, reading, registration, ssf
 from genkan.wire.graph import api
 from genkan.wire.graph.answers import Fault, write_fault
 from genkan.wire.graph.api import Api, Tenancy
@@ -89,6 +89,7 @@ class TenantEdge:
         owner: owner.Endpoint | None = None,
         listed: Callable[[str], tuple[str, ...]] = lambda _: (),
         receivers: ssf.Endpoint | None = None,
+        registration: registration.Endpoint | None = None,
         is_adrift: Callable[[], bool] = lambda: False,
     ) -> None:
         self.conduct = conduct
@@ -99,6 +100,8 @@ class TenantEdge:
         self.client_tokens = client_tokens
         self.receivers = receivers
         """None: this tenant sends no security events."""
+        self.registration = registration
+        """None: no administrator is made over HTTP."""
         self.owner = owner
         """None: people change nothing of their own accounts here."""
         self.locate = locate
@@ -261,7 +264,7 @@ class App:
             whole = "/" + "/".join([part for part in raw.split("/") if part])
             await self._serve_administration(replace(request, path=whole), receive, send)
         else:
-            await self._serve_tenant(request, receive, send)
+            await self._serve_tenant(request, receive, send, administers=self._administers(scope))
 
     def _administers(self, scope: Scope) -> bool:
         """A request came to where administration is served: by the socket that took it, whatever it says itself."""
@@ -316,7 +319,9 @@ class App:
         else:
             await _send(send, response, method == "HEAD")
 
-    async def _serve_tenant(self, request: Request, receive: Receive, send: Send) -> None:
+    async def _serve_tenant(
+        self, request: Request, receive: Receive, send: Send, *, administers: bool
+    ) -> None:
         """Everything under a tenant: find it, answer CORS, read, ask, write."""
         method, path, headers = request.method, request.path, request.headers
         if path.startswith(ssf.CONFIGURATION + "/"):
@@ -334,6 +339,8 @@ class App:
             trace_id=next(_trace_ids),
         )
         allowed = METHODS.get(endpoint)
+        if endpoint in registration.METHODS and not administers:
+            allowed = None
         if tenant is None and endpoint == "/":
             response = _plain(404, "not_found", "There is nothing here.")
         elif tenant is None:
@@ -354,6 +361,8 @@ class App:
             )
         elif endpoint in ssf.METHODS:
             response = await _receiver(tenant, request, receive)
+        elif endpoint in registration.METHODS:
+            response = await _registered(tenant, request, receive)
         elif endpoint in owner.METHODS:
             response = await self._of_owner(tenant, request, receive)
         elif "GET" in allowed:
@@ -435,6 +444,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     **owner.METHODS,
     **dict.fromkeys((oidc.DISCOVERY, oidc.DISCOVERY_PLAIN, oidc.KEYS, *ssf.CONFIGURATIONS), ("GET",)),
     **ssf.METHODS,
+    **registration.METHODS,
 }
 """Every endpoint below a tenant, and the methods it takes."""
 
@@ -462,6 +472,18 @@ async def _receiver(tenant: TenantEdge, request: Request, receive: Receive) -> R
         return _plain(413, "too_large", f"Send at most {reading.MAX_BODY_BYTES} bytes.")
     method = "GET" if request.method == "HEAD" else request.method
     return await tenant.receivers(replace(request, body=body, method=method))
+
+
+async def _registered(tenant: TenantEdge, request: Request, receive: Receive) -> Response:
+    """One request to make the first administrator."""
+    if tenant.registration is None:
+        return _plain(404, "not_found", "There is no such endpoint.")
+    if not tenant.paces(request.address):
+        return _plain(429, "too_many_requests", "Wait and try again.", ("retry-after", "1"))
+    body = await _body(request.headers, receive)
+    if body is None:
+        return _plain(413, "too_large", f"Send at most {reading.MAX_BODY_BYTES} bytes.")
+    return await tenant.registration(replace(request, body=body))
 
 
 def _preflight(

@@ -507,7 +507,7 @@ def _changed(found: Application, change: ApplicationChange, directory: Directory
         if not isinstance(value, UnsetType):
             registration = replace(registration, **{name: value})
     client = replace(client, registration=registration, **given)
-    objection = _objection(client)
+    objection = unfit(client)
     if objection is not None:
         return objection
     resource = _resource(found, client, change, directory)
@@ -516,7 +516,8 @@ def _changed(found: Application, change: ApplicationChange, directory: Directory
     return Application(id=found.id, client=client, resource=resource)
 
 
-def _objection(client: Client) -> Refusal | None:
+def unfit(client: Client) -> Refusal | None:
+    """Say what no application may be."""
     registration = client.registration
     if not 0 < len(client.name) <= LONGEST_NAME or any(ord(c) < 32 for c in client.name):
         return invalid(f"An application has a displayName of 1 to {LONGEST_NAME} characters.", "displayName")

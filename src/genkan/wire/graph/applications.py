@@ -5,7 +5,6 @@ Applications and service principals, in Graph's words. Source: admin-graph-api 5
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any, get_args
 from uuid import UUID, uuid4, uuid5
 
@@ -18,6 +17,7 @@ from genkan.model import AppRole, ClientCertificate, ClientSecret, OptionalClaim
 from genkan.service.admin import applications
 from genkan.service.admin.applications import PERMISSIONS, Application, ApplicationChange, scopes_of, wants_of
 from genkan.service.admin.door import version
+from genkan.service.clients import read_certificate
 from genkan.wire.graph import lists
 from genkan.wire.graph.answers import bad, nothing_there, time
 from genkan.wire.graph.api import DONE, Call, Route
@@ -334,8 +334,6 @@ def _roles(value: object) -> tuple[AppRole, ...]:
 
 def _certificates(value: object, kept: tuple[ClientCertificate, ...]) -> tuple[ClientCertificate, ...]:
     """Those that are named by their id alone stay; those with a key are new. Raises: `Fault`."""
-    from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
-
     known = {certificate.id: certificate for certificate in kept}
     found = []
     for one in objects(value, "keyCredentials"):
@@ -351,21 +349,10 @@ def _certificates(value: object, kept: tuple[ClientCertificate, ...]) -> tuple[C
             raise bad("A key credential is an AsymmetricX509Cert to Verify.", "keyCredentials")
         try:
             raw = base64.b64decode(text(key, "keyCredentials"), validate=True)
-            load = load_pem_x509_certificate if raw.startswith(b"-----") else load_der_x509_certificate
-            certificate = load(raw)
-        except (ValueError, binascii.Error):
+            called = text(given.get("displayName") or "", "keyCredentials")
+            found.append(read_certificate(raw, called, str(uuid4())))
+        except ValueError:
             raise bad("The key is no certificate.", "keyCredentials") from None
-        from cryptography.hazmat.primitives.serialization import Encoding
-
-        found.append(
-            ClientCertificate(
-                id=str(uuid4()),
-                name=text(given.get("displayName") or "", "keyCredentials"),
-                der=certificate.public_bytes(Encoding.DER),
-                starts_at=certificate.not_valid_before_utc,
-                expires_at=certificate.not_valid_after_utc,
-            )
-        )
     return tuple(found)
 
 
