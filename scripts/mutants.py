@@ -26,8 +26,11 @@ CLEAN, TREE = HOME / "clean", HOME / "tree"
 """The code as it is, and a copy of it for each room: a run that is stopped leaves its last mutant behind."""
 PYTEST = "-m pytest -q -x --no-header -p no:cacheprovider -p no:xdist -p no:randomly --hypothesis-seed=0"
 FAST = '-m "not slow and not browser"'
-SECONDS = 240
-"""That the tests may take at one mutant; one that takes longer is found: it hangs."""
+SECONDS = 120
+"""Of its processor that each run of tests may take at one mutant; one that takes more is found: it hangs."""
+
+PATIENCE = 1800
+"""Seconds after which a run that does not even work is given up; a machine that others share does not get there."""
 
 ANNOTATION = "BitOr"
 """A bar in this code is nearly always a part of a type, which nobody runs."""
@@ -88,13 +91,13 @@ def examined(name: str, given: argparse.Namespace, seconds: float) -> int:
     room = ROOMS[name]
     shutil.rmtree(TREE, ignore_errors=True)
     shutil.copytree(CLEAN, TREE)
-    runs = " && ".join(
+    runs = f"ulimit -t {SECONDS} && " + " && ".join(
         f"{sys.executable} {PYTEST} {FAST} {tests}" for tests in room.tests[: 2 if given.quick else None]
     )
     config.write_text(
         "[cosmic-ray]\n"
         f"module-path = {json.dumps([given.only or room.path])}\n"
-        f"timeout = {SECONDS}.0\nexcluded-modules = []\n"
+        f"timeout = {PATIENCE}.0\nexcluded-modules = []\n"
         f"test-command = {json.dumps(f'sh -c {quoted(runs)}')}\n"
         '[cosmic-ray.distributor]\nname = "local"\n'
     )

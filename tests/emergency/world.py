@@ -398,6 +398,8 @@ class Play:
             case "epoch":
                 return self.subject.epoch if self.subject else None
             case "must_change":
+                return case.must_change if case else None
+            case "change_due":
                 return self.subject.must_change_password if self.subject else None
             case "claims":
                 return len(case.claims) if case else 0

@@ -284,17 +284,25 @@ class _Draft:
         restored = self.emergency.restored
         return tuple(m for m in self.facts.methods if restored is None or m.id not in restored.tombstones)
 
-    def raise_epoch(self, *, must_change: bool = False) -> None:
+    def raise_epoch(self) -> None:
         """Kill every flow, code, session and token of an earlier epoch at once (5.3)."""
         subject = _sure(self.facts.subject)
-        raised = replace(
-            subject,
-            epoch=subject.epoch + 1,
-            sessions_from=self.facts.now,
-            must_change_password=subject.must_change_password or must_change,
-        )
+        raised = replace(subject, epoch=subject.epoch + 1, sessions_from=self.facts.now)
         self.facts = replace(self.facts, subject=raised)
         self.do(PutSubject(raised), EndAll(subject.id))
+
+    def demand_new_password(self, case: Case) -> None:
+        """
+        The password that whoever set the hold off may know is to be changed, from the moment when its owner can.
+
+        Not sooner: a reset is refused while the account is held and watched, so they could do neither (5.1).
+        """
+        subject = _sure(self.facts.subject)
+        has_password = any(m.means is Means.PASSWORD for m in self.living())
+        if case.must_change and has_password and not subject.must_change_password:
+            marked = replace(subject, must_change_password=True)
+            self.facts = replace(self.facts, subject=marked)
+            self.do(PutSubject(marked), Emit(event="account-credential-change-required"))
 
     # Holds, and what is left of them (I3).
 
@@ -426,9 +434,11 @@ def _expire(draft: _Draft, row: str, action: str) -> None:
 
 
 def _watch_ends(draft: _Draft) -> None:
-    case_id = draft.case.id if draft.emergency.case else ""
+    case = draft.emergency.case
     draft.emergency = replace(draft.emergency, case=None, watch_until=None)
-    draft.move("E21", "normal", "watch_ended", case=case_id)
+    draft.move("E21", "normal", "watch_ended", case=case.id if case else "")
+    if case is not None:
+        draft.demand_new_password(case)
 
 
 def _contest_ends(draft: _Draft) -> None:
@@ -586,7 +596,7 @@ def _hold(
         claim = case.claim(key) or Claim(key=key)
         held = replace(claim, triggered=max(rank, claim.triggered), holds=max(rank, claim.holds))
         draft.put_claim(_with(draft, held, item))
-    draft.raise_epoch(must_change=must_change)
+    draft.raise_epoch()
     draft.do(
         Families(do="end", families=tuple(ended)),
         Families(do="suspend", families=tuple(suspended)),
@@ -735,6 +745,7 @@ def _lift(draft: _Draft) -> Reply:
     draft.emergency = replace(draft.emergency, case=None, immunity=immunity, watch_until=None)
     draft.move("E7", "normal", "lifted", case=case.id)
     draft.reactivate(case.quarantined - case.burned)
+    draft.demand_new_password(case)
     draft.do(
         *((Emit(event="account-enabled"),) if case.hold != "weak" else ()),
         Emit(event="risk-level-change", detail={"current_level": "LOW"}),
