@@ -37,7 +37,7 @@ from genkan.service.admin.applications import PERMISSIONS
 from genkan.service.owner import SCOPE
 from genkan.tokens import metadata
 from genkan.tokens.keys import JwkSet
-from genkan.wire import entra_v1, graph, health, oidc, owner, registration, ssf
+from genkan.wire import emergency, entra_v1, graph, health, oidc, owner, registration, ssf
 from genkan.wire.entra_v1_words import TOKEN
 from genkan.wire.graph import api, odata
 from genkan.wire.graph import tokens as client_tokens
@@ -86,6 +86,7 @@ def document() -> Schema:
                 "description": "docs/how-to/tell-other-services.md; SSF 1.0, RFC 8936",
             },
             {"name": "own account", "description": "docs/reference/emergency-protocol.md 9.2"},
+            {"name": "lost device", "description": "docs/reference/emergency-protocol.md 9"},
             {"name": "administration", "description": "docs/reference/admin-graph-api.md"},
             {"name": "operation", "description": "Only in `genkan serve`: docs/how-to/run-in-production.md"},
             {
@@ -99,6 +100,7 @@ def document() -> Schema:
             **receivers(),
             **own_account(),
             **first_administrator(),
+            **lost_device(),
             **administration(),
             **operation_of_a_deployment(),
             **development(),
@@ -185,6 +187,7 @@ def components() -> dict[str, Schema]:
     """Every schema that has a name."""
     types = [*answer_types(), *STRUCTS.values(), metadata.Discovery, metadata.Transmitter, JwkSet]
     types += [route.answer for route in owner.ROUTES]
+    types += [shape for route in emergency.ROUTES for shape in (route.answer, route.body)]
     _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     named: dict[str, Schema] = dict(found)
     named["Error"] = of_value(
@@ -439,6 +442,40 @@ def own_account() -> Schema:
             body = msgspec.json.schema_components([route.body])[1][route.body.__name__]
             said["requestBody"] = {"content": {"application/json": {"schema": body}}}
         entry[route.method.lower()] = said
+    return found
+
+
+def lost_device() -> Schema:
+    """What apps say whose user has lost a device."""
+    found: Schema = {}
+    error = as_json(ref("Envelope"), "Refused; `error` and `suberror` say why.")
+    for route in emergency.ROUTES:
+        words = re.findall(r"[a-z]+", route.path.removeprefix(emergency.PREFIX))
+        entry: Schema = {
+            "parameters": [{"$ref": "#/components/parameters/tenant"}],
+            "post": {
+                "tags": ["lost device"],
+                "operationId": "postEmergency" + "".join(word.title() for word in words),
+                "summary": route.summary,
+                "security": [],
+                "requestBody": {"content": {"application/json": {"schema": ref(route.body.__name__)}}},
+                "responses": {
+                    str(route.status): as_json(ref(route.answer.__name__), "Done."),
+                    "4XX": error,
+                    "5XX": error,
+                },
+            },
+        }
+        if route.is_signed:
+            proof = {
+                "name": "DPoP",
+                "in": "header",
+                "required": True,
+                "description": "A proof of possession of the claim key (RFC 9449).",
+                "schema": {"type": "string"},
+            }
+            entry["post"]["parameters"] = [proof]
+        found["/{tenant}" + route.path] = entry
     return found
 
 

@@ -38,6 +38,7 @@ from genkan.service import demo
 from genkan.service.addresses import Addresses, CannotRead
 from genkan.service.admin.door import Door
 from genkan.service.conduct import Conductor, FlowKeys
+from genkan.service.emergency import Door as EmergencyDoor
 from genkan.service.extensions import ExtensionCalls
 from genkan.service.hashing import Hashing
 from genkan.service.incoming import Incoming
@@ -63,6 +64,7 @@ from genkan.tokens import metadata
 from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
 from genkan.tokens.keys import Algorithm, KeyRing, SigningKey
 from genkan.wire import health, registration, ssf
+from genkan.wire.emergency import Endpoint as EmergencyEndpoint
 from genkan.wire.graph.answers import Pages
 from genkan.wire.graph.api import Tenancy
 from genkan.wire.graph.tokens import Endpoint
@@ -262,6 +264,16 @@ class TenantRuntime:
             risk_source=around.risk_source,
             telephony_risk=around.telephony_risk,
         )
+        self.emergency = EmergencyDoor(
+            store=store,
+            directory=store.directory,
+            hashing=hashing,
+            seal=Sealer(keys.of(KeyPurpose.EMERGENCY, tenant_id), tenant_id),
+            code_key=keys.of(KeyPurpose.CODES, tenant_id),
+            paper_key=keys.of(KeyPurpose.PAPER, tenant_id),
+            base_url=base_url,
+            on_deliver=self.wake,
+        )
         self.edge = TenantEdge(
             conduct=self.conduct,
             ring=self.ring,
@@ -308,6 +320,12 @@ class TenantRuntime:
                 base_url=base_url,
             ),
             registration=registration.Endpoint(door=self.door),
+            emergency=EmergencyEndpoint(
+                door=self.emergency,
+                directory=store.directory,
+                clock=clock.now,
+                wall=lambda: clock.now() - clock.ahead,
+            ),
             is_adrift=lambda: self._is_adrift,
         )
 

@@ -7,7 +7,7 @@ import pytest
 
 from scripts import rows
 
-EVERY_ROW = {"V1": 205, "CAP": 140, "CAV": 25, "D": 37, "DT": 87, "AS": 44}
+EVERY_ROW = {"V1": 205, "CAP": 140, "CAV": 25, "D": 37, "DT": 87, "AT": 44}
 """How many rows the families have whose numbers are a promise: none of them may get lost."""
 
 

@@ -28,6 +28,7 @@ def test_addresses_are_those_of_the_tenant_id() -> None:
         "token_endpoint": f"{ROOT}/oauth2/v2.0/token",
         "end_session_endpoint": f"{ROOT}/oauth2/v2.0/logout",
         "jwks_uri": f"{ROOT}/discovery/v2.0/keys",
+        "genkan_emergency_endpoint": f"{ROOT}/emergency/v1.0",
     }
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from genkan.engine.emergency.case import Means, Method, Shown
+from genkan.engine.emergency.case import Device, Means, Method, Shown
 from genkan.engine.emergency.protocol import FAILURES
 from genkan.engine.messages import Entropy
 from genkan.engine.steps import FRESH
@@ -111,16 +111,18 @@ def shown(
     claim: str,
     id: str,
     now: datetime,
+    again: frozenset[str] = frozenset(),
 ) -> Shown:
     """
     Judge a code that somebody typed at the emergency door, as `engine.emergency` takes it.
 
     Shapes:  `subject` is the account's id, whatever is named for an unknown one; `failures` the account's wrong proofs
              there. Nothing is compared once they are used up (THR-01). `claim` is the claim key, `id` that of the item.
+             `again` are spent codes that count all the same: what a recovery rests on is shown again to complete it.
     """
     sheet = None if reserve is None else reserve.recovery if use == "recovery" else reserve.freeze
     has_budget = rate.spend(failures, FAILURES, now) is not None
-    found = paper.verify(sheet, text.text, key, subject, use) if has_budget else None
+    found = paper.verify(sheet, text.text, key, subject, use, again) if has_budget else None
     return Shown(id=id, key=claim, method=found.id if found else "", right=found is not None, at=now)
 
 
@@ -151,6 +153,11 @@ def passkeys(held: Iterable[Authenticator]) -> tuple[Method, ...]:
         for a in held
         if a.passkey is not None
     )
+
+
+def devices(held: Iterable[Authenticator]) -> tuple[Device, ...]:
+    """The devices that passkeys live on, but for security keys, each a thing of its own."""
+    return tuple(Device(id=m.id, fabric=m.fabric) for m in passkeys(held) if not m.roaming)
 
 
 def anchors(held: Iterable[Authenticator]) -> tuple[Authenticator, ...]:

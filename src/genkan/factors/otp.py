@@ -27,7 +27,7 @@ _normal = str.maketrans("０１２３４５６７８９", "0123456789", _BLANKS 
 
 def issue(
     kind: Kind,
-    target: Identifier,
+    target: Identifier | None,
     authenticator: Authenticator | None,
     *,
     length: int,
@@ -40,8 +40,8 @@ def issue(
     """
     Put the question whose answer is `code`, bound to the authenticator as it is at this moment.
 
-    Shapes:   `kind` is one that sends codes; `authenticator` is None while an address is only being proven; `code`
-              is `length` ASCII digits.
+    Shapes:   `kind` is one that sends codes; `target` is None of a code that goes nowhere; `authenticator` is None
+              while an address is only being proven; `code` is `length` ASCII digits.
     """
     return Challenge(
         id=challenge_id,

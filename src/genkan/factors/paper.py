@@ -61,9 +61,16 @@ def digest(key: bytes, subject: str, use: Use, code: str) -> bytes:
     return hmac.digest(key, content.encode("utf-8", "surrogatepass"), "sha256")
 
 
-def verify(paper: Paper | None, text: str, key: bytes, subject: str, use: Use) -> PaperCode | None:
+def verify(
+    paper: Paper | None,
+    text: str,
+    key: bytes,
+    subject: str,
+    use: Use,
+    again: frozenset[str] = frozenset(),
+) -> PaperCode | None:
     """
-    Return the code that was typed, if it is on the paper and unspent; else None, whatever the cause.
+    Return the code that was typed, if it is on the paper and unspent, or one of `again`; else None, whatever the cause.
 
     Blanks, hyphens, letter case and full-width letters make no difference. Whoever has no paper costs the work of ten
     codes too, so that time does not tell who has one.
@@ -72,7 +79,7 @@ def verify(paper: Paper | None, text: str, key: bytes, subject: str, use: Use) -
     typed = digest(key, subject, use, text)
     found = None
     for code in (*on_it, *[_NO_CODE] * (RECOVERY_CODES - len(on_it))):
-        if hmac.compare_digest(code.digest, typed) and code.spent_at is None:
+        if hmac.compare_digest(code.digest, typed) and (code.spent_at is None or code.id in again):
             found = code
     return found if _normalised(text) else None
 

@@ -10,6 +10,7 @@ Source: WAN-01 to WAN-04; emergency-protocol 6.1 (AN, SY).
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from typing import Any, Final
 
@@ -41,6 +42,16 @@ class Signed(Struct, frozen=True, kw_only=True):
     """The counter went on, or the authenticator keeps none (WAN-04)."""
     passkey: Passkey
     """As it must be from now on. Where the counter went back it is as it was."""
+
+
+def decoys(key: bytes, name: str) -> tuple[bytes, ...]:
+    """
+    Ids of passkeys that there are not, for a name that has none: the same each time it is asked for (WAN-06).
+
+    `key` is the tenant's, so that nobody can work them out.
+    """
+    drawn = hmac.digest(key, f"passkey/decoy/{name}".encode("utf-8", "surrogatepass"), "sha512")
+    return (drawn[:32], drawn[32:])[: 1 + drawn[0] % 2]
 
 
 def load() -> None:

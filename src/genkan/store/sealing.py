@@ -67,6 +67,8 @@ class KeyPurpose(StrEnum):
     """The secrets by which receivers know what they are asked to be ours."""
     SIGNALS = "signals"
     """Seals what receivers of security events want to be shown."""
+    EMERGENCY = "emergency"
+    """Seals what somebody at the emergency door was asked."""
     DEVELOPMENT = "development"
     """Secrets that `genkan dev` makes up and that stay the same from one start to the next."""
 

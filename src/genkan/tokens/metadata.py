@@ -67,6 +67,8 @@ class Discovery(Struct, frozen=True, kw_only=True):
     code_challenge_methods_supported: tuple[str, ...] = ("S256",)
     genkan_native_auth: dict[str, bool]
     """Which versions of native authentication this tenant speaks: our own member."""
+    genkan_emergency_endpoint: str
+    """Where apps say that a device is lost: our own member. Says nothing of any account."""
 
 
 def issuer(base_url: str, tenant_id: str) -> str:
@@ -124,4 +126,5 @@ def discovery(base_url: str, tenant: Tenant, algorithms: tuple[Algorithm, ...] =
         jwks_uri=f"{root}/discovery/v2.0/keys",
         id_token_signing_alg_values_supported=algorithms,
         genkan_native_auth={"v1": True},
+        genkan_emergency_endpoint=f"{root}/emergency/v1.0",
     )

@@ -35,7 +35,7 @@ from genkan.risk import rate
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
 from genkan.tokens.keys import KeyRing
-from genkan.wire import entra_v1, entra_v1_words, graph, oidc, owner, reading, registration, ssf
+from genkan.wire import emergency, entra_v1, entra_v1_words, graph, oidc, owner, reading, registration, ssf
 from genkan.wire.graph import api
 from genkan.wire.graph.answers import Fault, write_fault
 from genkan.wire.graph.api import Api, Tenancy
@@ -87,6 +87,7 @@ class TenantEdge:
         administration: Tenancy | None = None,
         client_tokens: ClientTokens | None = None,
         owner: owner.Endpoint | None = None,
+        emergency: emergency.Endpoint | None = None,
         listed: Callable[[str], tuple[str, ...]] = lambda _: (),
         receivers: ssf.Endpoint | None = None,
         registration: registration.Endpoint | None = None,
@@ -104,6 +105,8 @@ class TenantEdge:
         """None: no administrator is made over HTTP."""
         self.owner = owner
         """None: people change nothing of their own accounts here."""
+        self.emergency = emergency
+        """None: nobody reports a lost device here."""
         self.locate = locate
         """Where an address is; the answer must be at hand, for a request waits for it."""
         self.listed = listed
@@ -264,7 +267,7 @@ class App:
             whole = "/" + "/".join([part for part in raw.split("/") if part])
             await self._serve_administration(replace(request, path=whole), receive, send)
         else:
-            await self._serve_tenant(request, receive, send, administers=self._administers(scope))
+            await self._serve_tenant(request, receive, send, raw, administers=self._administers(scope))
 
     def _administers(self, scope: Scope) -> bool:
         """A request came to where administration is served: by the socket that took it, whatever it says itself."""
@@ -320,9 +323,9 @@ class App:
             await _send(send, response, method == "HEAD")
 
     async def _serve_tenant(
-        self, request: Request, receive: Receive, send: Send, *, administers: bool
+        self, request: Request, receive: Receive, send: Send, raw: str, *, administers: bool
     ) -> None:
-        """Everything under a tenant: find it, answer CORS, read, ask, write."""
+        """Everything under a tenant: find it, answer CORS, read, ask, write. `raw`: the path as it was sent."""
         method, path, headers = request.method, request.path, request.headers
         if path.startswith(ssf.CONFIGURATION + "/"):
             # RFC 8414's way to write it: the issuer's path comes last.
@@ -348,9 +351,7 @@ class App:
         elif allowed is None:
             response = _plain(404, "not_found", "There is no such endpoint.")
         elif method == "OPTIONS":
-            response = _preflight(
-                tenant, headers, allowed, owner.HEADERS if endpoint in owner.METHODS else ""
-            )
+            response = _preflight(tenant, headers, allowed, FURTHER_HEADERS.get(endpoint, ""))
         elif method not in allowed and not (method == "HEAD" and "GET" in allowed):
             response = entra_v1_words.write_misuse(
                 request,
@@ -363,8 +364,8 @@ class App:
             response = await _receiver(tenant, request, receive)
         elif endpoint in registration.METHODS:
             response = await _registered(tenant, request, receive)
-        elif endpoint in owner.METHODS:
-            response = await self._of_owner(tenant, request, receive)
+        elif endpoint in owner.METHODS or endpoint in emergency.METHODS:
+            response = await self._of_person(tenant, request, receive, raw)
         elif "GET" in allowed:
             response = _document(tenant, endpoint)
         else:
@@ -376,9 +377,10 @@ class App:
         named = (("client-request-id", request.correlation_id), ("x-ms-request-id", request.trace_id))
         await _send(send, replace(response, headers=(*response.headers, *cors, *named)), method == "HEAD")
 
-    async def _of_owner(self, tenant: TenantEdge, request: Request, receive: Receive) -> Response:
-        """One request of a person about their own account, who shows a token."""
-        if tenant.owner is None:
+    async def _of_person(self, tenant: TenantEdge, request: Request, receive: Receive, raw: str) -> Response:
+        """One request of a person about their own account, who shows a token or says that a device is lost."""
+        is_emergency = request.path in emergency.METHODS
+        if (tenant.emergency if is_emergency else tenant.owner) is None:
             return _plain(404, "not_found", "There is no such endpoint.")
         if not tenant.paces(request.address):
             return entra_v1_words.write_refused(
@@ -388,8 +390,13 @@ class App:
         if body is None:
             limit = f"Send at most {reading.MAX_BODY_BYTES} bytes, within {SLOW_BODY_SECONDS} seconds."
             return entra_v1_words.write_misuse(request, 413, limit, tenant.clock())
+        request = replace(request, body=body)
         try:
-            return await tenant.owner(replace(request, body=body))
+            if is_emergency and tenant.emergency is not None:
+                return await tenant.emergency(request, tenant.base_url + raw, _signals(request, tenant))
+            if tenant.owner is not None:
+                return await tenant.owner(request)
+            return _plain(404, "not_found", "There is no such endpoint.")
         except StoreUnavailable:
             log.warning("store.unavailable", extra=_about(request))
             return entra_v1_words.write_refused(request, Refused(reason=Reason.OVERLOADED), tenant.clock())
@@ -442,11 +449,19 @@ def _about(request: Request) -> dict[str, str]:
 METHODS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(entra_v1.READERS, ("POST",)),
     **owner.METHODS,
+    **emergency.METHODS,
     **dict.fromkeys((oidc.DISCOVERY, oidc.DISCOVERY_PLAIN, oidc.KEYS, *ssf.CONFIGURATIONS), ("GET",)),
     **ssf.METHODS,
     **registration.METHODS,
 }
 """Every endpoint below a tenant, and the methods it takes."""
+
+
+FURTHER_HEADERS: Mapping[str, str] = {
+    **dict.fromkeys(owner.METHODS, owner.HEADERS),
+    **dict.fromkeys(emergency.METHODS, emergency.HEADERS),
+}
+"""What a browser may send to an endpoint beside what it may send to every one."""
 
 
 NOUNS: frozenset[str] = frozenset(route.path.split("/")[1].lower() for route in graph.ROUTES)

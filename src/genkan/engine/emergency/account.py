@@ -117,6 +117,7 @@ def facts(loaded: Loaded, entropy: Entropy, *, failures: tuple[int, ...] = ()) -
         methods=(*methods(subject, held), *reserve.methods(loaded.reserve))
         if subject is not None and is_there
         else (),
+        devices=reserve.devices(a for a in held if a.removed_at is None),
         families=tuple(Family(id=g.id) for g in loaded.families),
         parameters=Parameters(coresidency=tenant.coresidency),
         failures=failures,
@@ -130,10 +131,20 @@ def facts(loaded: Loaded, entropy: Entropy, *, failures: tuple[int, ...] = ()) -
 
 
 def change(
-    step: words.Step, loaded: Loaded, *, client: str | None = None, correlation_id: str = "", app: str = ""
+    step: words.Step,
+    loaded: Loaded,
+    *,
+    client: str | None = None,
+    correlation_id: str = "",
+    app: str = "",
+    used: Authenticator | None = None,
 ) -> Change:
-    """What a step of the protocol comes to: one change, whole or not at all (5.3)."""
-    effects = tuple(_effects(step, loaded, client, correlation_id, app))
+    """
+    What a step of the protocol comes to: one change, whole or not at all (5.3).
+
+    `used`: the authenticator that was shown, as it must be from now on.
+    """
+    effects = tuple(_effects(step, loaded, client, correlation_id, app, used))
     if loaded.subject is not None and step.emergency != loaded.emergency:
         kept = PutEmergency(
             subject=loaded.subject.id, emergency=step.emergency, revision=loaded.emergency_revision
@@ -143,10 +154,15 @@ def change(
 
 
 def _effects(
-    step: words.Step, loaded: Loaded, client: str | None, correlation_id: str, app: str
+    step: words.Step,
+    loaded: Loaded,
+    client: str | None,
+    correlation_id: str,
+    app: str,
+    shown: Authenticator | None,
 ) -> Iterator[Effect]:
     grants = {g.id: g for g in loaded.families}
-    held = {a.id: a for a in loaded.held}
+    held = {a.id: shown if shown is not None and a.id == shown.id else a for a in loaded.held}
     subject, used = loaded.subject, list[str]()
     for effect in step.effects:
         match effect:
