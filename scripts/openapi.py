@@ -269,6 +269,7 @@ FILLED: Mapping[str, str] = {
     "new_password": "A",
     "refresh_token": "A",
     "attributes": "{}",
+    "credential": "{}",
     "challenge_target": "ada@example.com",
     "challenge_channel": "email",
 }

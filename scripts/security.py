@@ -126,7 +126,6 @@ OPEN: Final[dict[str, str]] = {
     "TOK-20": "the lifetime is a setting; there is no introspection endpoint that could honour more",
     "FLOW-11": NO_BROWSER,
     "FLOW-22": NO_BROWSER,
-    "AVL-03": "no passkeys yet",
     "PWD-06": "nobody changes a password while signed in; a reset takes a fresh code (SSPR rows)",
     "ENR-04": "each notice says what to do (proven under Notices below); the claim it would open is the emergency "
     "protocol's, which is not there yet",

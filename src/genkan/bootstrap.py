@@ -258,6 +258,7 @@ class TenantRuntime:
                 code=keys.of(KeyPurpose.CODES, tenant_id),
                 rotation=keys.of(KeyPurpose.ROTATION, tenant_id),
             ),
+            site=base_url,
             on_deliver=self.wake,
             extensions=self._calls,
             leaks=around.leaks,

@@ -37,7 +37,7 @@ class Kind(StrEnum):
     EMAIL_OTP = "email_otp"
     SMS_OTP = "sms_otp"
     PASSKEY = "passkey"
-    """A factor of two factors, which for now only a browser can use: policy counts it, native apps cannot prove it."""
+    """Two factors by itself: what holds the key, and what its holder knows or is."""
     FEDERATED = "federated"
     """A sign-in at another provider."""
 
@@ -89,6 +89,7 @@ class Reason(StrEnum):
     SUBJECT_DISABLED = "subject_disabled"
     WRONG_PASSWORD = "wrong_password"
     WRONG_CODE = "wrong_code"
+    WRONG_PASSKEY = "wrong_passkey"
     WRONG_KIND = "wrong_kind"
     NO_PASSWORD = "no_password"
     RESET_DISABLED = "reset_disabled"
@@ -268,7 +269,7 @@ class Authenticator(Struct, frozen=True, kw_only=True):
     strong: bool = True
     """
     May serve as a second factor: registered as such. The sign-in mailbox of an e-mail code account is not (yet), nor is
-    a passkey that was registered as an anchor for the emergency protocol alone.
+    a passkey: it signs in by itself, and is an anchor for the emergency protocol.
     """
     passkey: Passkey | None = None
     name: str = ""
@@ -349,9 +350,12 @@ class Challenge(Struct, frozen=True, kw_only=True):
     """The revision the challenge was issued for: a method changed since kills the code (OTP-17)."""
     target: Identifier | None = None
     answer: bytes = b""
-    """HMAC of challenge id and code under the tenant's code key (OTP-06); empty for a password."""
+    """
+    HMAC of challenge id and code under the tenant's code key (OTP-06); of a passkey the 32 random bytes that are to be
+    signed; empty for a password.
+    """
     length: int = 0
-    """Digits of the code; 0 for a password."""
+    """Digits of the code; 0 for anything else."""
     issued_at: datetime
     expires_at: datetime
 

@@ -1,5 +1,6 @@
 """What holds for every kind of authenticator, whatever its proofs are made of."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -8,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from genkan.factors import otp, password
+from genkan.factors import otp, passkey, password
 from genkan.factors.interface import TRAITS, Right
 from genkan.model import Authenticator, Channel, Identifier, Kind
+from tests.wire.authenticator import Key, b64
 
 NOW = datetime(2026, 11, 24, 3, 33, tzinfo=UTC)
 KEY = b"k" * 32
@@ -52,14 +54,30 @@ def asked_for_password(kind: Kind, subject: str) -> Asked:
     return Asked(right, lambda text: password.verify(stored, text))
 
 
+def asked_for_passkey(kind: Kind, subject: str) -> Asked:
+    key, origin = Key(), "https://shop.example"
+    challenge, handle = subject.encode().ljust(32), b"h" * 32
+    question = {"challenge": b64(challenge), "user": {"id": b64(handle)}}
+    made = passkey.made(key.made(question, origin), challenge, key.rp_id, origin, roaming=False)
+    assert made is not None
+    right = json.dumps(key.signed(question, origin))
+
+    def is_right(text: str) -> bool:
+        found = passkey.signed(passkey.read(text) or {}, made, challenge, origin, handle)
+        return found is not None and found.verified
+
+    return Asked(right, is_right)
+
+
 ASK: dict[Kind, Callable[[Kind, str], Asked]] = {
     Kind.EMAIL_OTP: asked_for_code,
     Kind.SMS_OTP: asked_for_code,
     Kind.PASSWORD: asked_for_password,
+    Kind.PASSKEY: asked_for_passkey,
 }
 
 every_kind = pytest.mark.parametrize("kind", list(TRAITS))
-"""Those that native apps can prove: what is proven in a browser or at another provider has no factor of its own."""
+"""Those that native apps can prove: what is proven at another provider has no factor of its own."""
 
 
 @every_kind
@@ -67,12 +85,12 @@ def test_every_kind_has_traits(kind: Kind) -> None:
     traits = TRAITS[kind]
 
     assert traits.amr
-    assert (traits.channel is None) == (kind is Kind.PASSWORD)
-    assert not traits.phishing_resistant
+    assert (traits.channel is None) == (kind in (Kind.PASSWORD, Kind.PASSKEY))
+    assert traits.phishing_resistant == (kind is Kind.PASSKEY)
 
 
-def test_every_kind_is_proven_here_or_in_a_browser_or_elsewhere() -> None:
-    assert {*Kind} - TRAITS.keys() == {Kind.PASSKEY, Kind.FEDERATED}
+def test_every_kind_is_proven_here_or_elsewhere() -> None:
+    assert {*Kind} - TRAITS.keys() == {Kind.FEDERATED}
 
 
 def test_no_two_kinds_send_by_one_channel() -> None:

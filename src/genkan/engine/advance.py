@@ -23,6 +23,7 @@ from genkan.engine import (
     extensions,
     held,
     log,
+    passkeys,
     reset,
     seats,
     sign_up,
@@ -122,6 +123,10 @@ PARTS: dict[Part, Literal["first", "second", "verified"]] = {
 """The role that a right proof plays, by the part of the flow that it was asked in."""
 
 
+SAID_AS: dict[Kind, str] = {Kind.PASSWORD: "password", Kind.PASSKEY: "passkey"}
+"""What a client says it is answering; of all others `code`."""
+
+
 DANGEROUS: frozenset[RiskLevel] = frozenset({"low", "medium", "high"})
 """Risks that were seen; the others say that there is none, or that nobody looked."""
 
@@ -217,11 +222,12 @@ def _identified(flow: Flow, event: Identify, client: Client, facts: Facts) -> St
         return strangers.unknown(flow, event, facts)
     if subject is not None:
         flow = replace(flow, subject=subject.id, epoch=subject.epoch)
-    first = _first_factor(flow, client, facts)
-    if first is Kind.PASSWORD and not flow.offers.password:
-        return steps.web(flow, event, facts, "The app did not list the challenge type password")
-    if first is not Kind.PASSWORD and not flow.offers.code:
-        return steps.web(flow, event, facts, "The app did not list the challenge type oob")
+    if not flow.offers.passkey:
+        first = _first_factor(flow, client, facts)
+        if first is Kind.PASSWORD and not flow.offers.password:
+            return steps.web(flow, event, facts, "The app did not list the challenge type password")
+        if first is not Kind.PASSWORD and not flow.offers.code:
+            return steps.web(flow, event, facts, "The app did not list the challenge type oob")
     return steps.go(flow, event, facts, AwaitingChoice(part="first"), NeedChoice(second=False))
 
 
@@ -229,7 +235,13 @@ def _choose(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
     """Put the challenge; said again it is a resend, or a change of method."""
     if event.offers is not None:
         flow = replace(
-            flow, offers=replace(flow.offers, password=event.offers.password, code=event.offers.code)
+            flow,
+            offers=replace(
+                flow.offers,
+                password=event.offers.password,
+                code=event.offers.code,
+                passkey=event.offers.passkey,
+            ),
         )
     match flow.stage:
         case AwaitingNewPassword():
@@ -253,7 +265,14 @@ def _choose_verification(flow: Flow, event: Choose, client: Client, facts: Facts
 
 
 def _choose_first(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
-    """A person with a password proves it, anybody else a code to the sign-in address."""
+    """
+    An app that lists passkeys is asked for one, whoever it is about: what else there is it learns by leaving them out.
+    Else a person with a password proves it, anybody else a code to the sign-in address.
+    """
+    if flow.offers.passkey:
+        challenge = passkeys.asked(flow, facts)
+        need = NeedProof(kind=Kind.PASSKEY, signing=passkeys.signing(flow, challenge, facts))
+        return steps.go(flow, event, facts, AwaitingProof(part="first", challenge=challenge), need)
     kind = _first_factor(flow, client, facts)
     authenticator = next((a for a in _known(flow, facts) if a.kind is kind and not a.strong), None)
     if kind is Kind.PASSWORD:
@@ -301,11 +320,12 @@ def _prove(flow: Flow, event: Prove, client: Client, facts: Facts) -> Step:
     if stage.preverified:
         return steps.no(flow, event, facts, Reason.WRONG_KIND)
     challenge = stage.challenge
-    is_password = challenge.kind is Kind.PASSWORD
-    if (event.kind == "password") is not is_password:
+    if event.kind != SAID_AS.get(challenge.kind, "code"):
         return steps.no(flow, event, facts, Reason.WRONG_KIND)
+    if challenge.kind is Kind.PASSKEY:
+        return _prove_passkey(flow, event, stage.part, challenge, client, facts)
     authenticator = next((a for a in _known(flow, facts) if a.id == challenge.authenticator), None)
-    if is_password:
+    if challenge.kind is Kind.PASSWORD:
         return _prove_password(flow, event, challenge, authenticator, client, facts)
     if not otp.is_countable(challenge, event.text.text):
         return steps.no(flow, event, facts, Reason.WRONG_CODE)
@@ -378,9 +398,42 @@ def _prove_password(
     return _right(flow, event, "first", challenge, authenticator, client, facts, *effects, words=words)
 
 
+def _prove_passkey(
+    flow: Flow, event: Prove, part: Part, challenge: Challenge, client: Client, facts: Facts
+) -> Step:
+    """
+    Spend a try and judge a signature: the user verified (WAN-02), the counter gone on (WAN-04).
+
+    A counter that went back is told as a risk, since there may be two of that key.
+    """
+    lane = budgets.lane(flow, facts)
+    budget = tuple(budgets.of_guess(flow, challenge, lane, facts.signals, facts.directory.tenant))
+    spent = budgets.spend(budget, facts)
+    found = passkeys.signed(flow, event.text.text, challenge, client, facts) if spent is not None else None
+    if found is None:
+        return _wrong(flow, event, client, facts, Reason.WRONG_PASSKEY, *(spent or ()))
+    prover, signed = found
+    if not signed.counter_ok:
+        cloned = suspicion.cloned(flow, facts)
+        return _wrong(flow, event, client, facts, Reason.WRONG_PASSKEY, *(spent or ()), cloned)
+    if not signed.verified:
+        return _wrong(flow, event, client, facts, Reason.WRONG_PASSKEY, *(spent or ()))
+    used = replace(prover, passkey=signed.passkey, last_used_at=facts.now)
+    counts = budgets.right(flow, challenge, lane, (), facts)
+    return _right(flow, event, part, challenge, used, client, facts, PutAuthenticator(used), *counts)
+
+
 def _wrong(flow: Flow, event: Event, client: Client, facts: Facts, reason: Reason, *effects: Effect) -> Step:
-    """One try less. At the limit the flow is over, and even the right answer comes too late (OTP-05, OTP-15)."""
-    flow = replace(flow, failures=flow.failures + 1, misses=(*flow.misses, _miss(flow, facts)))
+    """
+    One try less. At the limit the flow is over, and even the right answer comes too late (OTP-05, OTP-15).
+
+    What an authenticator was to sign is good for one answer (WAN-01): after a wrong one it is asked anew.
+    """
+    stage = flow.stage
+    if isinstance(stage, AwaitingProof) and stage.challenge.kind is Kind.PASSKEY:
+        stage = AwaitingChoice(part=stage.part)
+    misses = (*flow.misses, _miss(flow, facts))
+    flow = replace(flow, stage=stage, failures=flow.failures + 1, misses=misses)
     if flow.failures >= facts.directory.tenant.tries_per_step:
         told = _warn_owner(flow, client, facts)
         flow = replace(flow, stage=Closed(outcome=Reason.TRIES_EXHAUSTED))
@@ -607,17 +660,9 @@ def _unfit(client: Client, facts: Facts) -> Reason | None:
     if not client.native:
         return Reason.CLIENT_NOT_NATIVE
     origin = facts.signals.origin
-    if origin is not None and not is_origin_of(client, origin):
+    if origin is not None and not steps.is_origin_of(client, origin):
         return Reason.FOREIGN_ORIGIN
     return None
-
-
-def is_origin_of(client: Client, origin: str) -> bool:
-    """The origin is on the client's list; an entry without a port stands for every port of `localhost` (BRW-01)."""
-    if origin in client.origins:
-        return True
-    scheme_and_host, _, port = origin.rpartition(":")
-    return port.isdigit() and scheme_and_host in client.origins and scheme_and_host.endswith("//localhost")
 
 
 def _known(flow: Flow, facts: Facts) -> tuple[Authenticator, ...]:

@@ -4,8 +4,8 @@ What a guess is charged to: the method of the account, the network it comes from
 It is spent before anything is compared, in the step's own transaction, and given back when the proof was right. There
 are two lanes, so that nobody can lock an owner out: strangers may use up their own share of an account's budget, and
 what is left is for places that the account was fully signed in from before. Those places answer to no budget of a
-crowd either.
-Pure; the counting is `risk.rate`'s. Source: OTP-11 to OTP-13, THR-01 to THR-05, THR-10, AVL-01, AVL-02.
+crowd either. Passkeys have a budget of their own, which nothing else is charged to and no stranger can use up.
+Pure; the counting is `risk.rate`'s. Source: OTP-11 to OTP-13, THR-01 to THR-05, THR-10, AVL-01 to AVL-03.
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ def of_guess(
 ) -> Iterator[Budget]:
     """Every budget that one guess at this challenge is spent from; all must allow it."""
     kind, who = challenge.kind, owner(flow, challenge)
+    if kind is Kind.PASSKEY:
+        network = rate.network(signals.address)
+        yield rate.WRONG_SIGNATURES, rate.signatures(who, network, is_nobody=flow.subject is None)
+        return
     is_password = kind is Kind.PASSWORD
     if flow.subject is None:
         limit = rate.PASSWORD_OF_NOBODY if is_password else rate.WRONG_CODES_OF_NOBODY

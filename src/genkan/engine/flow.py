@@ -84,6 +84,7 @@ class Offers(Struct, frozen=True, kw_only=True):
 
     password: bool
     code: bool
+    passkey: bool = False
     second_factor: bool = False
     enrolment: bool = False
 

@@ -35,14 +35,14 @@ from genkan.engine.messages import (
     Web,
 )
 from genkan.engine.plan import NOTHING_DEMANDED, judge
+from genkan.engine.steps import WRONG
 from genkan.model import Attempt, Client, Demand, Evidence, Purpose, Reason, Risk, RiskLevel, Subject
 from genkan.policy.model import Decision
 from genkan.tokens.scopes import claiming
 
 ENDS = frozenset(
     {
-        Reason.WRONG_PASSWORD,
-        Reason.WRONG_CODE,
+        *WRONG,
         Reason.TRIES_EXHAUSTED,
         Reason.SUBJECT_DISABLED,
         Reason.PASSWORD_MUST_CHANGE,

@@ -94,8 +94,9 @@ class Choose(Struct, frozen=True, kw_only=True):
 class Prove(Struct, frozen=True, kw_only=True):
     """Answer the challenge. `kind` is what the client believes it is answering."""
 
-    kind: Literal["password", "code"]
+    kind: Literal["password", "code", "passkey"]
     text: Secret
+    """Of a passkey the AuthenticationResponseJSON, as text."""
     demand: Demand | None = None
 
 
@@ -175,6 +176,15 @@ class NeedChoice(Struct, frozen=True, kw_only=True):
     because: str = ""
 
 
+class Signing(Struct, frozen=True, kw_only=True):
+    """What an authenticator is to sign, and which of its keys may do so."""
+
+    challenge: bytes
+    rp_id: str
+    credentials: tuple[bytes, ...]
+    """Ids of keys. Before anything is proven, of such too as there are not (WAN-06)."""
+
+
 class NeedProof(Struct, frozen=True, kw_only=True):
     """Answer the challenge."""
 
@@ -183,6 +193,8 @@ class NeedProof(Struct, frozen=True, kw_only=True):
     length: int = 0
     enrolling: bool = False
     preverified: bool = False
+    signing: Signing | None = None
+    """Of a passkey."""
 
 
 class NeedNewPassword(Struct, frozen=True, kw_only=True):
@@ -825,6 +837,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     """The tenant's key for the digests of codes."""
     rotation_key: bytes = b""
     """The tenant's key from which a spent refresh token yields its successor."""
+    site: str = ""
+    """The server's public address."""
+    handle: bytes = b""
+    """What authenticators call the subject, where a passkey is to be judged."""
     checked: Checked | None = None
     hashed: Hashed | None = None
     asks_before_texts: bool = False

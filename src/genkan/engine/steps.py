@@ -37,6 +37,9 @@ NOT_ABOUT_IT = frozenset({"notApplied", "notEnabled", "reportOnlyNotApplied"})
 NOTICE_LIFETIME = timedelta(days=3)
 """A notice to the owner is worth sending this long."""
 
+WRONG = frozenset({Reason.WRONG_CODE, Reason.WRONG_PASSKEY, Reason.WRONG_PASSWORD})
+"""Refusals of a proof."""
+
 FRESH = timedelta(minutes=10)
 """What was proven longer ago does not let anybody register a method (ENR-01)."""
 
@@ -153,8 +156,8 @@ def _record(flow: Flow, event: Event, facts: Facts, reply: Reply, detail: dict[s
     It stands under the correlation id that the flow began with; `request` is that of this step, where it has another.
     """
     outcome = "refused" if isinstance(reply, Refused) else type(reply).__name__.lower()
-    wrong = isinstance(reply, Refused) and reply.reason in (Reason.WRONG_CODE, Reason.WRONG_PASSWORD)
-    if isinstance(event, Prove) and (tried := flow.misses if wrong else flow.evidence):
+    is_wrong = isinstance(reply, Refused) and reply.reason in WRONG
+    if isinstance(event, Prove) and (tried := flow.misses if is_wrong else flow.evidence):
         detail["kind"] = tried[-1].kind
     if facts.signals.correlation_id != flow.correlation_id:
         detail["request"] = facts.signals.correlation_id
@@ -234,6 +237,14 @@ def notice(to: Identifier, facts: Facts, client: Client, template: str, **values
             expires_at=facts.now + NOTICE_LIFETIME,
         )
     )
+
+
+def is_origin_of(client: Client, origin: str) -> bool:
+    """The origin is on the client's list; an entry without a port stands for every port of `localhost` (BRW-01)."""
+    if origin in client.origins:
+        return True
+    scheme_and_host, _, port = origin.rpartition(":")
+    return port.isdigit() and scheme_and_host in client.origins and scheme_and_host.endswith("//localhost")
 
 
 def language(facts: Facts) -> str:

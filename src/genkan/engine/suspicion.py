@@ -104,6 +104,12 @@ def leaked(flow: Flow, facts: Facts) -> tuple[Facts, list[Effect]]:
     return replace(facts, subject=changed), [PutSubject(changed), about]
 
 
+def cloned(flow: Flow, facts: Facts) -> Detect:
+    """The counter of a passkey went back: there may be two of it (WAN-04)."""
+    found = _found(flow, facts, "passkeyCounterWentBack")
+    return replace(found, detection=replace(found.detection, activity="user"))
+
+
 def sent_to_change(flow: Flow, decision: Decision, facts: Facts) -> list[Effect]:
     """Remember that a second factor was passed before the person was sent to change the password (10)."""
     subject = facts.subject

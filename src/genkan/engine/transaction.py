@@ -64,7 +64,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     subject: str | None = None
     """The id of a subject, for administration: no flow leads to it."""
     reserve: bool = False
-    """What the subject has laid by, too: no sign-in asks for it."""
+    """What the subject has laid by, too: of sign-ins only one by a passkey asks for it."""
     case: str | None = None
     """The id of an open case: it stands for the subject that it is about."""
     whole: bool = False

@@ -28,6 +28,7 @@ TRAITS: dict[Kind, Traits] = {
     Kind.PASSWORD: Traits(amr="pwd", channel=None),
     Kind.EMAIL_OTP: Traits(amr="otp", channel=Channel.EMAIL),
     Kind.SMS_OTP: Traits(amr="sms", channel=Channel.SMS),
+    Kind.PASSKEY: Traits(amr="pop", channel=None, phishing_resistant=True),
 }
 
 

@@ -1,10 +1,11 @@
 """
-Judge passkeys: a key that was just made, and a signature by one that is known (WebAuthn Level 3, 7.1 and 7.2).
+Judge passkeys: a key that was just made, and a signature by one that is known (WebAuthn Level 3, 7.1 and 7.2). And
+make up ids of keys that there are not, so that nobody learns who has one.
 
 The library is imported on first use. What it does not look at is looked at here: the exact origin, that nothing of
 another site embeds the page, and the counter, of which the caller hears. No attestation is asked for.
 Knows nothing of flows, storage, the clock or randomness; that a challenge is used once is the caller's to see to.
-Source: WAN-01 to WAN-04; emergency-protocol 6.1 (AN, SY).
+Source: WAN-01 to WAN-06; emergency-protocol 6.1 (AN, SY).
 """
 
 from __future__ import annotations
@@ -33,6 +34,15 @@ FAULTS: Final = (Exception,)
 """What a library of parsers may raise at bytes of a stranger: all of it means no."""
 
 
+DECOY_LENGTHS: Final = (16, 16, 20, 20, 20, 32, 32, 32, 32, 32, 32, 32, 32, 48, 64, 64)
+"""Bytes of an id, as often as they are met: of password managers, of Apple's, of Google's and Windows', of keys."""
+
+NOBODYS_KEY: Final = bytes.fromhex(
+    "a5010203262001215820a194c0bc4eddb04119da815ea9a73e9b0617d2ed9fba011d313f62898e79bcc122582011fce94fb400a912fb8b2099c77adf39aa1e9aac7f49218234f747784a98d376"
+)
+"""A public key (COSE, P-256) that nobody knows the private half of: its `x` is the first SHA-256 on the curve."""
+
+
 class Signed(Struct, frozen=True, kw_only=True):
     """A signature that is right."""
 
@@ -42,16 +52,6 @@ class Signed(Struct, frozen=True, kw_only=True):
     """The counter went on, or the authenticator keeps none (WAN-04)."""
     passkey: Passkey
     """As it must be from now on. Where the counter went back it is as it was."""
-
-
-def decoys(key: bytes, name: str) -> tuple[bytes, ...]:
-    """
-    Ids of passkeys that there are not, for a name that has none: the same each time it is asked for (WAN-06).
-
-    `key` is the tenant's, so that nobody can work them out.
-    """
-    drawn = hmac.digest(key, f"passkey/decoy/{name}".encode("utf-8", "surrogatepass"), "sha512")
-    return (drawn[:32], drawn[32:])[: 1 + drawn[0] % 2]
 
 
 def load() -> None:
@@ -68,6 +68,56 @@ def origin_of(credential: dict[str, Any]) -> str:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return ""
     return origin if isinstance(origin, str) and not is_embedded else ""
+
+
+def read(text: str) -> dict[str, Any] | None:
+    """A credential as JSON; None where it is no object, or longer than any is."""
+    if len(text) > LONGEST:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def id_of(credential: dict[str, Any]) -> bytes:
+    """Which key it says that it is by; empty where it says none."""
+    try:
+        return _bytes(credential["rawId"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return b""
+
+
+def decoys(name: str, key: bytes) -> tuple[bytes, ...]:
+    """
+    Ids of keys that there are not, for a name that has none: the same each time, and like real ones (WAN-06).
+
+    Shapes: `name` is any text, `key` 32 secret bytes. One id or two, of 16 to 64 bytes.
+    """
+    drawn = _drawn(f"passkey/decoys/{name}", key)
+    return tuple(
+        _drawn(f"passkey/decoy {n}/{name}", key)[: DECOY_LENGTHS[drawn[1 + n] % len(DECOY_LENGTHS)]]
+        for n in range(1 if drawn[0] < 160 else 2)
+    )
+
+
+def nobodys(credential: bytes, rp_id: str) -> Passkey:
+    """A key to compare with where there is none of this id: the work is the same, and the answer is no."""
+    return Passkey(
+        credential=credential,
+        key=NOBODYS_KEY,
+        counter=0,
+        aaguid="",
+        synced=False,
+        backed_up=False,
+        roaming=False,
+        rp_id=rp_id,
+    )
+
+
+def _drawn(text: str, key: bytes) -> bytes:
+    return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha512")
 
 
 def made(

@@ -194,6 +194,12 @@ STRANGERS_WRONG_PASSWORDS = Limit("strangers' wrong passwords", ((60, IN_A_ROW),
 PASSWORD_OF_NOBODY = Limit("wrong passwords of nobody", ((100, _DAY),), patience=6)
 """At names that nobody has (THR-10). Bucket: `guesses_of_nobody`."""
 
+WRONG_SIGNATURES = Limit("wrong signatures of passkeys", ((20, _HOUR),))
+"""
+Per account and client network. Nobody guesses a signature, so only the work of it is bounded, and only for whoever
+makes it: there is nothing of an account that others could use up (AVL-03). Bucket: `signatures`.
+"""
+
 WORK = Limit("use of an answered puzzle", ((1, timedelta(minutes=10)),))
 """One flow for each (THR-08). Bucket: `work`."""
 
@@ -335,6 +341,12 @@ def guesses_of_lane(subject: str, kind: Kind, lane: Lane) -> str:
 def guesses_of_nobody(place: str, kind: Kind) -> str:
     """Wrong guesses at a place that is nobody's: 2^18 buckets hold them all, whatever names are made up (THR-10)."""
     return f"guess/{kind.value}/nobody/{int(_hidden(place)[:8], 16) % 2**18:x}"
+
+
+def signatures(owner: str, network: str, *, is_nobody: bool) -> str:
+    """Wrong signatures at an account by a client network; of names that are nobody's as above (THR-10)."""
+    slot = _hidden(f"{owner} {network}")
+    return f"guess/passkey/nobody/{int(slot[:8], 16) % 2**18:x}" if is_nobody else f"guess/passkey/{slot}"
 
 
 def guesses_from_network(network: str, kind: Kind) -> str:

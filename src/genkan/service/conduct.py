@@ -6,6 +6,7 @@ The loop between a dialect and the engine. It holds no rule about factors, polic
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -52,6 +53,7 @@ from genkan.engine.messages import (
     Web,
 )
 from genkan.engine.transaction import Change, Loaded, Needs
+from genkan.factors import passkey
 from genkan.model import Kind, Reason, Risk, Secret, Subject
 from genkan.risk import score
 from genkan.service.hashing import Hashing
@@ -111,18 +113,21 @@ class Conductor:
         hashing: Hashing,
         issuer: Issuer,
         keys: FlowKeys,
+        site: str,
         on_deliver: Callable[[], None],
         extensions: Extensions,
         leaks: Leaks | None = None,
         risk_source: RiskSource | None = None,
         telephony_risk: TelephonyRisk | None = None,
     ) -> None:
+        """`site` is the server's public address: what passkeys are for, unless the tenant names a domain."""
         self.directory = directory
         """The directory as last committed, for reading a request; a step is judged on the one it loads itself."""
         self._store = store
         self._hashing = hashing
         self._issuer = issuer
         self._keys = keys
+        self._site = site
         self._on_deliver = on_deliver
         self._extensions = extensions
         self._leaks = leaks
@@ -148,6 +153,8 @@ class Conductor:
         handle = read_bookmark(ask.handle, self._keys.handle) if ask.handle is not None else None
         hashed = await self._hash_new_password(ask, handle)
         outside = await self._outside_risk(ask, handle, signals)
+        if _shows_passkey(ask.events):
+            await asyncio.to_thread(passkey.load)
         checked: Checked | None = None
         cleared: Cleared | None = None
         heard: tuple[tuple[Question, Heard], ...] = ()
@@ -155,7 +162,7 @@ class Conductor:
         for _ in range(MAX_CHECKS + MAX_CALLS):
             step = _Step(ask, signals, handle, self._keys, Entropy(os.urandom(32)), hashed, checked, outside)
             step.asks_before_texts, step.cleared = self._telephony_risk is not None, cleared
-            step.heard = heard
+            step.heard, step.site = heard, self._site
             answer = await self._store.run(step.needs(), step.decide)
             for alarm in step.alarms:
                 log.error(alarm.action, extra=dict(alarm.detail))
@@ -261,6 +268,7 @@ class _Step:
         self._hashed = hashed
         self._checked = checked
         self._outside = outside
+        self.site = ""
         self.asks_before_texts = False
         self.cleared: Cleared | None = None
         """What was said before a text message is sent, where somebody is asked."""
@@ -281,7 +289,8 @@ class _Step:
             elif isinstance(event, Renew) and (read := grants.read(event.token.text)) is not None:
                 grant = read[0]
         flow = self._handle[0] if self._handle else None
-        return Needs(flow=flow, identifier=identifier, grant=grant, buckets=self._buckets)
+        reserve = _shows_passkey(self._ask.events)
+        return Needs(flow=flow, identifier=identifier, grant=grant, reserve=reserve, buckets=self._buckets)
 
     def _buckets(self, loaded: Loaded) -> Iterable[str]:
         begun = next((event.purpose for event in self._ask.events if isinstance(event, Begin)), None)
@@ -364,6 +373,8 @@ class _Step:
             entropy=self._entropy,
             code_key=self._keys.code,
             rotation_key=self._keys.rotation,
+            site=self.site,
+            handle=loaded.reserve.handle if loaded.reserve else b"",
             checked=self._checked,
             hashed=self._hashed,
             asks_before_texts=self.asks_before_texts,
@@ -386,6 +397,10 @@ def _goes_on(flow: Flow | None, event: Event, reply: Reply) -> bool:
         and not isinstance(reply, Refused | NeedCheck | NeedClearance | NeedCall)
         and type(event) in LAWFUL[type(flow.stage)]
     )
+
+
+def _shows_passkey(events: tuple[Event, ...]) -> bool:
+    return any(isinstance(event, Prove) and event.kind == "passkey" for event in events)
 
 
 def _wants_hashing(events: tuple[Event, ...]) -> bool:

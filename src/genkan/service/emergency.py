@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from genkan import metrics
-from genkan.engine.advance import is_origin_of
+from genkan.engine import passkeys
 from genkan.engine.budgets import sighting
 from genkan.engine.emergency import account, asked, words
 from genkan.engine.emergency.asked import Asked, Judged, Proof
@@ -370,7 +370,6 @@ class Door:
         return question, (count, Deliver(message))
 
     def _question(self, question: Asked, loaded: Loaded) -> Question:
-        held = loaded.held if loaded.subject is not None else ()
         return Question(
             token=self._sealed(question),
             expires_in=asked.LIFETIME,
@@ -378,13 +377,13 @@ class Door:
             length=question.challenge.length if question.challenge else 0,
             nonce=question.nonce,
             rp_id=self._rp_id(loaded),
-            credentials=self._credentials(question, held) if question.means is Means.PASSKEY else (),
+            credentials=self._credentials(question, loaded) if question.means is Means.PASSKEY else (),
         )
 
-    def _credentials(self, question: Asked, held: Iterable[Authenticator]) -> tuple[bytes, ...]:
-        own = tuple(a.passkey.credential for a in held if a.passkey is not None and a.removed_at is None)
-        name = question.name.key if question.name else question.case
-        return own or passkey.decoys(self._code_key, name)
+    def _credentials(self, question: Asked, loaded: Loaded) -> tuple[bytes, ...]:
+        held = loaded.held if loaded.subject is not None else ()
+        name = question.name.place if question.name else question.case
+        return passkeys.ids(loaded.subject, held, name, self._rp_id(loaded), self._code_key)
 
     async def _prove(
         self,
@@ -554,17 +553,11 @@ class Door:
         """The origin a passkey was used at, if it is our own, one of the app's or one the tenant names; else empty."""
         if proof.credential is None:
             return ""
-        origin, directory, own = (
-            passkey.origin_of(proof.credential),
-            loaded.directory,
-            urlsplit(self._base_url),
-        )
-        client = directory.clients.get(call.client)
-        is_known = origin in (f"{own.scheme}://{own.netloc}", *directory.tenant.passkey_origins)
-        return origin if is_known or (client is not None and is_origin_of(client, origin)) else ""
+        client = loaded.directory.clients.get(call.client)
+        return passkeys.origin(proof.credential, client, loaded.directory.tenant, self._base_url)
 
     def _rp_id(self, loaded: Loaded) -> str:
-        return loaded.directory.tenant.passkey_domain or urlsplit(self._base_url).hostname or ""
+        return passkeys.rp_id(loaded.directory.tenant, self._base_url)
 
     def _app(self, call: Call) -> str:
         """What messages call us: the app, or the tenant where somebody is at our own page."""

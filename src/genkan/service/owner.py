@@ -11,15 +11,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from genkan.engine import held, history, reserve, signals, steps
-from genkan.engine.advance import is_origin_of
+from genkan.engine import held, history, passkeys, reserve, signals, steps
 from genkan.engine.emergency import account
 from genkan.engine.messages import (
     Count,
@@ -56,8 +53,6 @@ T = TypeVar("T")
 SCOPE = f"{SECURITY_INFO_API.uri}/{SECURITY_INFO_API.scopes[0]}"
 """What an app must be registered for, and have asked for."""
 
-CEREMONY_LIFETIME: Final = timedelta(minutes=5)
-"""How long a question to an authenticator is good (WAN-01)."""
 MOST_PASSKEYS: Final = 10
 
 Purpose = Literal["register", "remove"]
@@ -168,7 +163,7 @@ class Owner:
                 challenge=entropy.take("challenge", passkey.CHALLENGE_BYTES),
                 purpose=purpose,
                 client=caller.client,
-                expires_at=loaded.now + CEREMONY_LIFETIME,
+                expires_at=loaded.now + passkeys.LIFETIME,
             )
             handle = kept.handle or entropy.take("handle", passkey.HANDLE_BYTES)
             asked = Asked(
@@ -187,9 +182,9 @@ class Owner:
         self, caller: Caller, credential: dict[str, Any], name: str, *, roaming: bool
     ) -> Authenticator | Refusal:
         """
-        Register the passkey that was made in answer to `begin`, as an anchor for the emergency protocol.
+        Register the passkey that was made in answer to `begin`, which is an anchor for the emergency protocol too.
 
-        It signs nobody in yet, and no policy counts it. `roaming`: it is a security key, as the client says.
+        `roaming`: it is a security key, as the client says.
         Refuses: as `Why` says. Raises: `StoreUnavailable`.
         """
         await asyncio.to_thread(passkey.load)
@@ -297,14 +292,11 @@ class Owner:
         return await self._act(caller, "remove", decide)
 
     def _rp_id(self, tenant: Tenant) -> str:
-        return tenant.passkey_domain or urlsplit(self._base_url).hostname or ""
+        return passkeys.rp_id(tenant, self._base_url)
 
     def _origin(self, credential: dict[str, Any], caller: Caller, loaded: Loaded) -> str:
-        """The origin at which the authenticator was used, if it is one of the app's or the server's own; else empty."""
-        origin, directory, own = passkey.origin_of(credential), loaded.directory, urlsplit(self._base_url)
-        allowed = (f"{own.scheme}://{own.netloc}", *directory.tenant.passkey_origins)
-        is_known = origin in allowed or is_origin_of(directory.clients[caller.client], origin)
-        return origin if is_known else ""
+        directory = loaded.directory
+        return passkeys.origin(credential, directory.clients[caller.client], directory.tenant, self._base_url)
 
     # What happened. ---------------------------------------------------------------------------------
 

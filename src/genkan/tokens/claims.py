@@ -43,8 +43,13 @@ ADMINISTRATION = "https://graph.microsoft.com"
 """The audience of tokens for the administration API, and of no other: what its clients ask for."""
 CLIENT_TOKEN_LIFETIME = timedelta(seconds=3599)
 
-AMR = {Kind.PASSWORD: "pwd", Kind.EMAIL_OTP: "otp", Kind.SMS_OTP: "sms"}
-"""The RFC 8176 word of each kind of proof (native-auth-v1 9.2)."""
+AMR = {Kind.PASSWORD: "pwd", Kind.EMAIL_OTP: "otp", Kind.SMS_OTP: "sms", Kind.PASSKEY: "pop"}
+"""
+The RFC 8176 word of each kind of proof (native-auth-v1 9.2). Of a passkey that a key was held, and not by what: without
+attestation nobody knows whether it is hardware (`hwk`).
+"""
+AMR_PRESENCE = "user"
+"""Of a passkey: somebody was there and touched it."""
 AMR_TWO_FACTORS = "mfa"
 ACR_CODE = "urn:genkan:acr:otp"
 ACR_PASSWORD = "urn:genkan:acr:pwd"
@@ -318,6 +323,7 @@ def assurance(evidence: Sequence[Evidence]) -> Assurance:
     The first factor is the proof recorded as `first`; where there is none, the first address `verified`: an account
     that signs in by e-mail code begins with the code of its sign-up. A second factor is a proof recorded as `second`,
     of another kind and another place (FLOW-07); so is, by the engine's record, that of a method enrolled in the flow.
+    A passkey is two factors by itself: it is recorded only where the authenticator verified its user (WAN-02).
     Other verified addresses, such as the mailbox of a password reset, prove where somebody can be reached and are no
     factor (SSPR-07).
 
@@ -333,7 +339,10 @@ def assurance(evidence: Sequence[Evidence]) -> Assurance:
     second = [e for e in evidence if e.part == "second" and _is_another_factor(e, first)]
     factors = [e for e in evidence if e is first or e in second]
     words = dict.fromkeys(AMR[e.kind] for e in factors)
-    if second:
+    has_passkey = any(e.kind is Kind.PASSKEY for e in factors)
+    if has_passkey:
+        words[AMR_PRESENCE] = None
+    if second or has_passkey:
         acr = ACR_TWO_FACTORS
         words[AMR_TWO_FACTORS] = None
     else:

@@ -17,12 +17,12 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from genkan import identifiers
-from genkan.engine.advance import is_origin_of
 from genkan.engine.emergency import asked, words
 from genkan.engine.emergency.asked import Proof
 from genkan.engine.emergency.case import Means, Refusal
 from genkan.engine.emergency.evidence import Lost
 from genkan.engine.messages import Directory, Signals
+from genkan.engine.steps import is_origin_of
 from genkan.exchange import Request, Response, json_response
 from genkan.model import Identifier, Secret
 from genkan.service.emergency import Call, DeviceSeen, Door, Question

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from genkan import identifiers
+from genkan.engine import passkeys
 from genkan.engine.flow import (
     AwaitingAttributes,
     AwaitingChoice,
@@ -49,13 +50,15 @@ from genkan.engine.messages import (
     Renew,
     Resume,
     SetPassword,
+    Signing,
     Supply,
     Web,
 )
 from genkan.exchange import Request, Response, json_response
+from genkan.factors import passkey
 from genkan.model import Attribute, Channel, Demand, Identifier, Kind, Purpose, Reason, Secret
 from genkan.service.conduct import Answer, Ask
-from genkan.tokens import scopes
+from genkan.tokens import base64url, scopes
 from genkan.wire import reading
 from genkan.wire.entra_v1_words import (
     ATTRIBUTES_REQUIRED,
@@ -95,7 +98,7 @@ def phase(flow: Flow) -> str:
         case AwaitingChoice(part="first" | "verify"):
             return f"{family}.init"
         case AwaitingProof(part="first", challenge=challenge):
-            return "SI.pwd" if challenge.kind is Kind.PASSWORD else "SI.oob"
+            return {Kind.PASSWORD: "SI.pwd", Kind.PASSKEY: "SI.key"}.get(challenge.kind, "SI.oob")
         case AwaitingProof(part="verify"):
             return f"{family}.oob"
         case AwaitingChoice(part="second"):
@@ -117,10 +120,11 @@ def phase(flow: Flow) -> str:
 
 
 LEGAL: Mapping[tuple[str, str], frozenset[str]] = {
-    (CHALLENGE, ""): frozenset({"SI.init", "SI.oob", "SI.pwd", "MFA.required", "MFA.oob"}),
+    (CHALLENGE, ""): frozenset({"SI.init", "SI.oob", "SI.pwd", "SI.key", "MFA.required", "MFA.oob"}),
     (INTROSPECT, ""): frozenset({"MFA.required", "MFA.oob"}),
-    (TOKEN, "password"): frozenset({"SI.pwd", "SI.oob"}),
-    (TOKEN, "oob"): frozenset({"SI.oob", "SI.pwd", "MFA.oob"}),
+    (TOKEN, "password"): frozenset({"SI.pwd", "SI.oob", "SI.key"}),
+    (TOKEN, "oob"): frozenset({"SI.oob", "SI.pwd", "SI.key", "MFA.oob"}),
+    (TOKEN, "webauthn"): frozenset({"SI.key", "SI.oob", "SI.pwd"}),
     (TOKEN, "mfa_oob"): frozenset({"MFA.oob"}),
     # SI.done: policy asked for nothing more by the time a code for registration was right.
     (TOKEN, "continuation_token"): frozenset({"SI.done", "SU.done", "RP.done", "REG.done"}),
@@ -142,10 +146,11 @@ LEGAL: Mapping[tuple[str, str], frozenset[str]] = {
 
 # Requests. ------------------------------------------------------------------------------------------
 
-CHALLENGE_TYPES = frozenset({"password", "oob", "redirect"})
+CHALLENGE_TYPES = frozenset({"password", "oob", "redirect", "webauthn"})
+"""`webauthn` is Genkan's own: only an app that lists it ever hears of passkeys."""
 FIELDS = frozenset(
     "client_id username challenge_type capabilities capability continuation_token id grant_type scope password oob "
-    "client_info claims refresh_token attributes challenge_target challenge_channel new_password".split()
+    "credential client_info claims refresh_token attributes challenge_target challenge_channel new_password".split()
 )
 """Every parameter of this dialect: none of them may stand in the query (FLOW-19)."""
 
@@ -239,6 +244,8 @@ def _read_token(form: Form, directory: Directory) -> Ask | Refused:
             return _proof(form, TOKEN, grant, "password", demand)
         case "oob" | "mfa_oob":
             return _proof(form, TOKEN, grant, "oob", demand)
+        case "webauthn":
+            return _signature(form, grant, demand)
         case "continuation_token":
             named = form.get("username")
             identifier = _sign_in_name(named) if named else None
@@ -356,6 +363,16 @@ def _proof(form: Form, path: str, grant: str, field: str, demand: Demand | None)
     return _ask(form, path, grant, prove, *([Resume()] if path == TOKEN else []))
 
 
+def _signature(form: Form, grant: str, demand: Demand | None) -> Ask | Refused:
+    """What a passkey has signed, as `PublicKeyCredential.toJSON` writes it; tokens are asked for in the same breath."""
+    if not form.get("credential"):
+        return Refused(reason=Reason.PARAMETER_MISSING, detail="credential")
+    if passkey.read(form["credential"]) is None:
+        return Refused(reason=Reason.PARAMETER_MALFORMED, detail="credential")
+    prove = Prove(kind="passkey", text=Secret(form["credential"]), demand=demand)
+    return _ask(form, TOKEN, grant, prove, Resume())
+
+
 def _offers(form: Form) -> Offers | Refused:
     """The challenge types and capabilities the client declares (1.9)."""
     types = form.get("challenge_type", "").lower().split()
@@ -371,6 +388,7 @@ def _offers(form: Form) -> Offers | Refused:
     return Offers(
         password="password" in types,
         code="oob" in types,
+        passkey="webauthn" in types,
         second_factor="mfa_required" in declared,
         enrolment="registration_required" in declared,
     )
@@ -434,6 +452,8 @@ def write(request: Request, answer: Answer, now: datetime) -> Response:
             return json_response({**token, "challenge_type": "preverified"})
         case NeedProof(kind=Kind.PASSWORD):
             return json_response({**token, "challenge_type": "password"})
+        case NeedProof(signing=Signing() as signing):
+            return json_response({**token, "challenge_type": "webauthn", "public_key": public_key(signing)})
         case NeedProof() as proof:
             return json_response({**token, **_code_sent(proof)})
         case NeedNewPassword() if request.path == SIGNUP_CHALLENGE:
@@ -467,6 +487,19 @@ def write(request: Request, answer: Answer, now: datetime) -> Response:
             return json_response(token)
         case Ready() | NeedCheck() | NeedClearance() | NeedCall() | NeedIdentifier():
             return write_refused(request, Refused(reason=Reason.FAULT), now)
+
+
+def public_key(signing: Signing) -> dict[str, Any]:
+    """What to hand to `navigator.credentials.get`, as JSON (WebAuthn Level 3, 5.1.9; emergency-protocol 9.2)."""
+    return {
+        "challenge": base64url.encode(signing.challenge),
+        "rpId": signing.rp_id,
+        "userVerification": "required",
+        "timeout": int(passkeys.LIFETIME.total_seconds() * 1000),
+        "allowCredentials": [
+            {"type": "public-key", "id": base64url.encode(id)} for id in signing.credentials
+        ],
+    }
 
 
 def _code_sent(proof: NeedProof) -> dict[str, Any]:

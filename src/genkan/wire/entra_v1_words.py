@@ -77,7 +77,7 @@ ERRORS: Mapping[Reason, Error] = {
         "invalid_request",
         90023,
         "The challenge_type list parameter contains an unsupported challenge type; "
-        "the known ones are password, oob and redirect.",
+        "the known ones are password, oob and redirect, and webauthn.",
     ),
     Reason.UNKNOWN_GRANT_TYPE: Error(
         "unsupported_grant_type", 70003, "This grant_type is not supported here."
@@ -127,6 +127,12 @@ ERRORS: Mapping[Reason, Error] = {
         50181,
         "The code is wrong or no longer valid, or there were too many tries.",
         "invalid_oob_value",
+    ),
+    Reason.WRONG_PASSKEY: Error(
+        "invalid_grant",
+        50181,
+        "The passkey did not prove what was asked for, or there were too many tries; ask anew for a challenge.",
+        "invalid_assertion",
     ),
     Reason.WRONG_KIND: Error("invalid_grant", 400002, "This is not the kind of proof that was asked for."),
     Reason.NO_PASSWORD: Error("invalid_request", 500222, "The account has no password to reset."),

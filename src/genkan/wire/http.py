@@ -26,8 +26,8 @@ from msgspec.structs import replace
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from genkan import metrics
-from genkan.engine.advance import is_origin_of
 from genkan.engine.messages import Directory, Refused, Signals
+from genkan.engine.steps import is_origin_of
 from genkan.engine.transaction import StoreUnavailable
 from genkan.exchange import Request, Response, json_response
 from genkan.model import Place, Reason, Secret

@@ -16,15 +16,15 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from genkan.engine.advance import is_origin_of
+from genkan.engine import passkeys
 from genkan.engine.messages import Directory
 from genkan.engine.reserve import Proven, Readiness
-from genkan.engine.steps import FRESH
+from genkan.engine.steps import FRESH, is_origin_of
 from genkan.exchange import Request, Response, json_response
 from genkan.factors import passkey
 from genkan.model import SECURITY_INFO, Authenticator, Secret
 from genkan.service import owner as service
-from genkan.service.owner import CEREMONY_LIFETIME, SCOPE, Activity, Caller, Owner, Refusal, Why
+from genkan.service.owner import SCOPE, Activity, Caller, Owner, Refusal, Why
 from genkan.tokens import base64url, jwt, metadata
 from genkan.tokens.claims import ACR_TWO_FACTORS
 from genkan.tokens.keys import KeyRing
@@ -189,7 +189,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     """What to hand to `navigator.credentials`, as JSON (WebAuthn Level 3, 5.1.8 and 5.1.9)."""
 
     public_key: dict[str, Any]
-    expires_in: int = int(CEREMONY_LIFETIME.total_seconds())
+    expires_in: int = int(passkeys.LIFETIME.total_seconds())
 
 
 class NewPasskey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -273,7 +273,7 @@ async def _begin_registration(endpoint: Endpoint, caller: Caller, _: Any) -> Ans
             },
             "challenge": base64url.encode(asked.challenge),
             "pubKeyCredParams": [{"type": "public-key", "alg": alg} for alg in passkey.ALGORITHMS],
-            "timeout": int(CEREMONY_LIFETIME.total_seconds() * 1000),
+            "timeout": int(passkeys.LIFETIME.total_seconds() * 1000),
             "excludeCredentials": _descriptors(asked),
             "authenticatorSelection": {"residentKey": "preferred", "userVerification": "required"},
             "attestation": "none",
@@ -302,7 +302,7 @@ async def _begin_removal(endpoint: Endpoint, caller: Caller, _: Any) -> Answer:
         public_key={
             "challenge": base64url.encode(asked.challenge),
             "rpId": asked.rp_id,
-            "timeout": int(CEREMONY_LIFETIME.total_seconds() * 1000),
+            "timeout": int(passkeys.LIFETIME.total_seconds() * 1000),
             "allowCredentials": _descriptors(asked),
             "userVerification": "required",
         }

@@ -108,6 +108,7 @@ METHODS = {
     Kind.PASSWORD: "Password",
     Kind.EMAIL_OTP: "Email one-time passcode",
     Kind.SMS_OTP: "Text message",
+    Kind.PASSKEY: "Passkey",
 }
 PARTS = {
     "first": "Primary authentication",
