@@ -50,6 +50,7 @@ from genkan.service.owner import Owner
 from genkan.service.pinned import Pinned
 from genkan.service.ports import Sender
 from genkan.service.receipts import Receipts
+from genkan.service.restoring import Restoring
 from genkan.service.risk_source import HttpRiskSource
 from genkan.service.signals import Signals
 from genkan.service.telephony_risk import HttpTelephonyRisk
@@ -323,6 +324,12 @@ class TenantRuntime:
             registration=registration.Endpoint(door=self.door),
             emergency=EmergencyEndpoint(
                 door=self.emergency,
+                restoring=Restoring(
+                    door=self.emergency,
+                    hashing=hashing,
+                    leaks=around.leaks,
+                    code_key=keys.of(KeyPurpose.CODES, tenant_id),
+                ),
                 directory=store.directory,
                 clock=clock.now,
                 wall=lambda: clock.now() - clock.ahead,

@@ -44,14 +44,14 @@ class Claimant:
         return jws.serialize_compact(header, json.dumps(claims), self.key, registry=registry)
 
     def post(
-        self, name: str, dpop: str | None = None, headers: dict[str, str] | None = None, **body: Any
+        self, call: str, dpop: str | None = None, headers: dict[str, str] | None = None, **body: Any
     ) -> Reply:
-        return Reply.of(self.response(name, dpop, headers, **body))
+        return Reply.of(self.response(call, dpop, headers, **body))
 
     def response(
-        self, name: str, dpop: str | None = None, headers: dict[str, str] | None = None, **body: Any
+        self, call: str, dpop: str | None = None, headers: dict[str, str] | None = None, **body: Any
     ) -> httpx2.Response:
-        path = f"{ROOT}/{name}"
+        path = f"{ROOT}/{call}"
         sent = {"content-type": "application/json", "dpop": dpop or self.proof(path), **(headers or {})}
         content = json.dumps({"client_id": self.client, **body}).encode()
         return self.world.http.post(self.world.base + path, headers=sent, content=content)
@@ -93,6 +93,11 @@ class Claimant:
         """An item for which nothing has to be asked of anybody."""
         begun = self.say("evidence/begin", type=proof["method"]).ok()
         return self.post("evidence/finish", evidence_id=begun["evidence_id"], proof=proof)
+
+    def complete(self, proof: dict[str, Any]) -> Reply:
+        """The strongest item, shown again."""
+        begun = self.say("evidence/begin", type=proof["method"]).ok()
+        return self.post("recovery/complete", evidence_id=begun["evidence_id"], proof=proof)
 
     def loaded(self) -> Loaded:
         needs = Needs(subject=self.world.subject(self.address).id, whole=True, reserve=True)

@@ -14,11 +14,11 @@ from genkan.engine.emergency.protocol import FAILURES
 from genkan.engine.transaction import Needs
 from genkan.identifiers import phone
 from genkan.service.demo import SECURITY_INFO_SCOPE
-from tests.server import Reply, new_address, new_number
+from tests.server import Reply, new_address, new_number, newest
 from tests.wire import strict
 from tests.wire.authenticator import Key
 from tests.wire.claimants import LOST, ROOT, Claimant
-from tests.wire.journeys import PASSWORD, code_sent, first_factor_by_password, ids
+from tests.wire.journeys import PASSWORD, code_sent, first_factor_by_password, ids, password_asked, proven
 from tests.wire.servers import World
 from tests.wire.test_owner import CODES, FREEZE, ask, token
 from tests.wire.test_passkeys import ORIGIN, registered
@@ -424,42 +424,154 @@ def test_a_freeze_code_holds_and_does_no_more(world: World) -> None:
     assert owner.say("recovery/start").error[:2] == ("invalid_grant", "evidence_insufficient")
 
 
-@pytest.mark.proves("DT-44", "DT-52", "AT-19")
-def test_whoever_has_paper_and_password_has_the_account_back_after_the_wait_and_no_token_with_it(
-    world: World,
-) -> None:
-    owner = an_owner(world)
-    own = token(world, owner.address, f"openid {SECURITY_INFO_SCOPE}")
-    code = ask(world, "POST", CODES, own).ok()["codes"][3]
-    world.advance(8 * 24 * 3600)
-    paper = {"method": "recovery_code", "code": code}
+@pytest.mark.proves("DT-44", "AT-19")
+def test_nothing_is_had_back_before_the_wait_is_over_nor_without_having_waited(world: World) -> None:
+    owner, paper = with_paper(world)
     owner.contain_by_password().ok()
-
     early = owner.say("evidence/begin", type="recovery_code").ok()
     skipped = owner.post("recovery/complete", evidence_id=early["evidence_id"], proof=paper)
     assert skipped.error[0] == "invalid_request"
 
-    shown = owner.show(paper).ok()
-    assert shown["item"] == "RC"
+    assert owner.show(paper).ok()["item"] == "RC"
     assert owner.say("recovery/start").ok()["state"] == "recovery_pending"
-    begun = owner.say("evidence/begin", type="recovery_code").ok()
-    soon = owner.post("recovery/complete", evidence_id=begun["evidence_id"], proof=paper)
+    soon = owner.complete(paper)
     assert soon.error[0] == "authorization_pending"
     assert "ready" not in json.dumps(soon.body)
 
+
+def with_paper(world: World) -> tuple[Claimant, dict[str, Any]]:
+    """An owner, and a recovery code that they have on paper for long."""
+    owner = an_owner(world)
+    own = token(world, owner.address, f"openid {SECURITY_INFO_SCOPE}")
+    code = ask(world, "POST", CODES, own).ok()["codes"][3]
+    world.advance(8 * 24 * 3600)
+    return owner, {"method": "recovery_code", "code": code}
+
+
+def recovered(world: World) -> tuple[Claimant, str]:
+    """An owner who has the account back, and the ticket."""
+    owner, paper = with_paper(world)
+    owner.contain_by_password().ok()
+    owner.show(paper).ok()
+    owner.say("recovery/start").ok()
     world.advance(5 * 24 * 3600)
-    begun = owner.say("evidence/begin", type="recovery_code").ok()
-    done = owner.post("recovery/complete", evidence_id=begun["evidence_id"], proof=paper).ok()
-    assert done["state"] == "restored"
-    assert "access_token" not in done.body
-    refused = world.post(
-        strict.TOKEN,
-        client_id=world.password_app,
-        continuation_token=done["continuation_token"],
-        grant_type="continuation_token",
-        scope="openid",
-    )
-    assert refused.status == 400
+    return owner, owner.complete(paper).ok().token
+
+
+NEW_PASSWORD = {"method": "password", "password": "a wholly new one of this owner"}
+
+
+def renewed(owner: Claimant, right: str, proof: dict[str, Any]) -> Reply:
+    begun = owner.post("recovery/register/begin", continuation_token=right, method=proof["method"]).ok()
+    return owner.post("recovery/register/finish", continuation_token=begun.token, proof=proof)
+
+
+@pytest.mark.proves("DT-52", "DT-54")
+def test_a_recovery_yields_a_ticket_and_no_token(world: World) -> None:
+    owner, ticket = recovered(world)
+    assert owner.emergency.state == "restored"
+    for grant_type in ("continuation_token", "oob", "refresh_token"):
+        refused = world.post(
+            strict.TOKEN,
+            client_id=world.password_app,
+            continuation_token=ticket,
+            grant_type=grant_type,
+            oob="12345678",
+            refresh_token=ticket,
+            scope="openid",
+        )
+        assert refused.status == 400
+        assert "access_token" not in refused.body
+
+
+@pytest.mark.proves("DT-55")
+def test_a_ticket_is_good_once_and_for_its_key_alone(world: World) -> None:
+    owner, ticket = recovered(world)
+    thief = Claimant(world, owner.address)
+    stolen = thief.post("recovery/redeem", continuation_token=ticket)
+    assert stolen.error[1] == "claim_key_mismatch"
+    owner.post("recovery/redeem", continuation_token=ticket).ok()
+    assert owner.post("recovery/redeem", continuation_token=ticket).error[0] == "invalid_grant"
+
+
+def test_whoever_has_recovered_registers_new_ways_to_sign_in_and_signs_in_by_them(world: World) -> None:
+    owner, ticket = recovered(world)
+    right = owner.post("recovery/redeem", continuation_token=ticket).ok().token
+    assert first_factor_by_password(world, owner.address, "openid").status == 400
+
+    assert renewed(owner, right, NEW_PASSWORD).ok()["registered"] == "password"
+    number = new_number()
+    asked = owner.post("recovery/register/begin", continuation_token=right, method="sms", target=number).ok()
+    code = newest(world, number, "enrol", set())
+    wrong = {"method": "sms", "oob": "00000000"}
+    refused = owner.post("recovery/register/finish", continuation_token=asked.token, proof=wrong)
+    assert refused.error[1] == "invalid_oob_value"
+    proof = {"method": "sms", "oob": code}
+    owner.post("recovery/register/finish", continuation_token=asked.token, proof=proof).ok()
+    again = owner.post("recovery/register/finish", continuation_token=asked.token, proof=proof)
+    assert again.error[0] == "expired_token"
+    key = Key()
+    making = owner.post("recovery/register/begin", continuation_token=right, method="webauthn").ok()
+    made = {"method": "webauthn", "credential": key.made(making["public_key"], ORIGIN)}
+    owner.post("recovery/register/finish", continuation_token=making.token, proof=made, name="Key").ok()
+
+    old = first_factor_by_password(world, owner.address, world.scope)
+    assert old.status == 400
+    signed_in = challenged_by(world, owner.address, NEW_PASSWORD["password"])
+    assert signed_in.error[1] == "mfa_required"
+    kinds = {a.kind.value for a in owner.loaded().authenticators}
+    assert {"password", "sms_otp", "passkey"} <= kinds
+
+
+def challenged_by(world: World, address: str, password: str) -> Reply:
+    asked = password_asked(world, address)
+    return proven(world, world.password_app, asked.token, "password", password, world.scope)
+
+
+@pytest.mark.parametrize("password", ["short", PASSWORD, "password1234"])
+def test_a_new_password_is_judged_like_any(world: World, password: str) -> None:
+    owner, ticket = recovered(world)
+    right = owner.post("recovery/redeem", continuation_token=ticket).ok().token
+    refused = renewed(owner, right, {"method": "password", "password": password})
+    assert refused.error[0] == "invalid_grant"
+    assert refused.error[1].startswith("password_")
+
+
+def test_after_its_quarter_of_an_hour_nothing_is_registered(world: World) -> None:
+    owner, ticket = recovered(world)
+    right = owner.post("recovery/redeem", continuation_token=ticket).ok().token
+    begun = owner.post("recovery/register/begin", continuation_token=right, method="password").ok()
+    world.advance(16 * 60)
+    late = owner.post("recovery/register/finish", continuation_token=begun.token, proof=NEW_PASSWORD)
+    assert late.error[0] == "expired_token"
+
+
+@pytest.mark.proves("DT-58")
+def test_an_older_anchor_undoes_a_recovery_and_what_it_registered(world: World) -> None:
+    owner, paper = with_paper(world)
+    own = token(world, owner.address, f"openid {SECURITY_INFO_SCOPE}")
+    key = Key()
+    registered(world, own, key)
+    world.advance(8 * 24 * 3600)
+    thief = Claimant(world, owner.address)
+    thief.contain_by_password().ok()
+    thief.show(paper).ok()
+    thief.say("recovery/start").ok()
+    world.advance(5 * 24 * 3600)
+    right = thief.post("recovery/redeem", continuation_token=thief.complete(paper).ok().token).ok().token
+    renewed(thief, right, NEW_PASSWORD).ok()
+
+    asked = owner.challenged("webauthn").ok()
+    signed = {"method": "webauthn", "credential": key.signed(asked["public_key"], ORIGIN)}
+    undone = owner.post("undo", continuation_token=asked.token, proof=signed).ok()
+    assert undone["state"] == "frozen"
+    assert [a for a in owner.loaded().authenticators if a.kind.value == "password"] == []
+    refused = renewed_late(thief, right)
+    assert refused.error[0] == "invalid_grant"
+
+
+def renewed_late(owner: Claimant, right: str) -> Reply:
+    return owner.post("recovery/register/begin", continuation_token=right, method="password")
 
 
 @pytest.mark.proves("AT-05")

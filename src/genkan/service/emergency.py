@@ -43,7 +43,7 @@ from genkan.engine.messages import (
 )
 from genkan.engine.transaction import Change, Loaded, Needs
 from genkan.factors import passkey
-from genkan.model import Authenticator, Channel, Identifier, Kind, Message
+from genkan.model import Authenticator, Channel, Identifier, Kind, Message, Secret
 from genkan.risk import footprint
 from genkan.service.hashing import Hashing
 from genkan.service.ports import Store
@@ -161,9 +161,9 @@ class Door:
             if named is None:
                 return Change(), False
             step = advance(loaded.emergency, words.Report(), account.facts(loaded, entropy))
-            return self._written(step, loaded, call, entropy, named)
+            return self.written(step, loaded, call, entropy, named), True
 
-        await self._run(Needs(identifier=name.key, whole=True, reserve=True, buckets=buckets), decide)
+        await self.run(Needs(identifier=name.key, whole=True, reserve=True, buckets=buckets), decide)
         await self._steady.since(began)
 
     def start(self, call: Call, name: Identifier, now: datetime) -> Question:
@@ -175,7 +175,7 @@ class Door:
             client=call.client,
             name=name,
         )
-        return Question(token=self._sealed(about), expires_in=asked.LIFETIME)
+        return Question(token=self.sealed(about), expires_in=asked.LIFETIME)
 
     async def challenge(self, call: Call, token: str, means: Means, now: datetime) -> Question | Refused:
         """
@@ -184,7 +184,7 @@ class Door:
         The same comes back for accounts that do not exist or have no such thing, and nothing is sent then.
         Refuses: `EXPIRED`, `CLAIM_KEY_MISMATCH`, `SLOW_DOWN`, `INVALID_REQUEST`. Raises: `StoreUnavailable`.
         """
-        about = self._opened(token, call, now)
+        about = self.opened(token, "proof", call, now)
         if isinstance(about, Refused):
             return about
         return await self._ask(call, about, means)
@@ -262,16 +262,16 @@ class Door:
             return (asked.replayed(call.replay),) if call.replay else ()
 
         def decide(loaded: Loaded) -> tuple[Change, words.Reply]:
-            once = _once(call, loaded)
-            if once is None:
+            seen = once(call, loaded)
+            if seen is None:
                 return Change(), Refused(Refusal.CLAIM_KEY_MISMATCH, "replayed")
             if loaded.subject is None:
-                return Change(effects=once), Refused(Refusal.UNKNOWN_CASE, "no such case")
+                return Change(effects=seen), Refused(Refusal.UNKNOWN_CASE, "no such case")
             facts = self._facts(loaded, entropy, call)
             step = advance(loaded.emergency, event, facts)
-            return self._written(step, loaded, call, entropy, once)[0], step.reply
+            return self.written(step, loaded, call, entropy, seen), step.reply
 
-        return await self._run(Needs(case=case, whole=True, reserve=True, buckets=buckets), decide)
+        return await self.run(Needs(case=case, whole=True, reserve=True, buckets=buckets), decide)
 
     async def devices(self, call: Call, case: str) -> tuple[DeviceSeen, ...] | Refused:
         """
@@ -315,26 +315,26 @@ class Door:
                 yield asked.sent(loaded.subject.id, means)
 
         def decide(loaded: Loaded) -> tuple[Change, Question | Refused]:
-            once = _once(call, loaded)
-            if once is None:
+            seen = once(call, loaded)
+            if seen is None:
                 return Change(), Refused(Refusal.CLAIM_KEY_MISMATCH, "replayed")
             named = asked.newly_named(about.name, call.signals, loaded) if about.name else ()
             if named is None:
-                return Change(effects=once), Refused(Refusal.SLOW_DOWN, "too many names")
+                return Change(effects=seen), Refused(Refusal.SLOW_DOWN, "too many names")
             question = replace(about, means=means, epoch=loaded.subject.epoch if loaded.subject else 0)
             if means is Means.PASSKEY:
                 nonce = entropy.take("emergency/nonce", passkey.CHALLENGE_BYTES)
                 question = replace(question, nonce=nonce)
-                return Change(effects=(*once, *named)), self._question(question, loaded)
+                return Change(effects=(*seen, *named)), self._question(question, loaded)
             if means not in asked.SENT_TO:
-                return Change(effects=(*once, *named)), self._question(question, loaded)
+                return Change(effects=(*seen, *named)), self._question(question, loaded)
             sending = asked.counted(asked.sends(about, means, loaded), asked.SENDS, loaded)
             if sending is None:
-                return Change(effects=once), Refused(Refusal.SLOW_DOWN, "too many codes")
+                return Change(effects=seen), Refused(Refusal.SLOW_DOWN, "too many codes")
             question, sent = self._send(question, means, loaded, entropy, call)
-            return Change(effects=(*once, *named, sending, *sent)), self._question(question, loaded)
+            return Change(effects=(*seen, *named, sending, *sent)), self._question(question, loaded)
 
-        answer = await self._run(_needs(about, buckets), decide)
+        answer = await self.run(_needs(about, buckets), decide)
         await self._steady.since(began)
         return answer
 
@@ -346,7 +346,8 @@ class Door:
         facts = account.facts(loaded, entropy)
         case = loaded.emergency.case
         method = asked.reached(means, facts.methods, case.quarantined if case else frozenset())
-        challenge, text = asked.code(means, method, tenant.code_length, entropy, self._code_key, loaded.now)
+        to = method.address if method else None
+        challenge, text = asked.code(means, to, tenant.code_length, entropy, self._code_key, loaded.now)
         question = replace(question, challenge=challenge, method=method.id if method else "")
         if subject is None or method is None or method.address is None:
             return question, ()
@@ -361,7 +362,7 @@ class Door:
             to=method.address.value,
             purpose="emergency",
             code=text,
-            values={"app": self._app(call)},
+            values={"app": self.app(call)},
             language=spoken if isinstance(spoken, str) else "",
             correlation_id=call.correlation_id,
             created_at=loaded.now,
@@ -371,19 +372,19 @@ class Door:
 
     def _question(self, question: Asked, loaded: Loaded) -> Question:
         return Question(
-            token=self._sealed(question),
+            token=self.sealed(question),
             expires_in=asked.LIFETIME,
             means=question.means,
             length=question.challenge.length if question.challenge else 0,
             nonce=question.nonce,
-            rp_id=self._rp_id(loaded),
+            rp_id=self.rp_id(loaded),
             credentials=self._credentials(question, loaded) if question.means is Means.PASSKEY else (),
         )
 
     def _credentials(self, question: Asked, loaded: Loaded) -> tuple[bytes, ...]:
         held = loaded.held if loaded.subject is not None else ()
         name = question.name.place if question.name else question.case
-        return passkeys.ids(loaded.subject, held, name, self._rp_id(loaded), self._code_key)
+        return passkeys.ids(loaded.subject, held, name, self.rp_id(loaded), self._code_key)
 
     async def _prove(
         self,
@@ -395,11 +396,9 @@ class Door:
     ) -> words.Reply:
         """Count, compare, and let the protocol judge: three steps, of which the last is one change."""
         began = time.monotonic()
-        about = self._opened(token, call, now)
+        about = self.opened(token, "link" if proof is None else "proof", call, now)
         if isinstance(about, Refused):
             return about
-        if (proof is None) != bool(about.subject):
-            return Refused(Refusal.INVALID_REQUEST, "a proof, or a link")
         if proof is not None and proof.means is Means.PASSKEY:
             await asyncio.to_thread(passkey.load)
         reply = await self._judged(call, about, proof, event)
@@ -422,18 +421,18 @@ class Door:
                 yield from _named_buckets(about.name, call.signals)
 
         def spend(loaded: Loaded) -> tuple[Change, tuple[int, Authenticator | None] | Refused]:
-            once = _once(call, loaded)
-            if once is None:
+            seen = once(call, loaded)
+            if seen is None:
                 return Change(), Refused(Refusal.CLAIM_KEY_MISMATCH, "replayed")
             named = asked.newly_named(about.name, call.signals, loaded) if about.name else ()
             count = asked.spend_failure(about, loaded)
             if named is None or count is None:
-                return Change(effects=once), Refused(Refusal.SLOW_DOWN, "too many wrong proofs")
+                return Change(effects=seen), Refused(Refusal.SLOW_DOWN, "too many wrong proofs")
             own = next((a for a in loaded.held if a.kind is Kind.PASSWORD and a.removed_at is None), None)
-            return Change(effects=(*once, *named, count)), (count.history[-1], own)
+            return Change(effects=(*seen, *named, count)), (count.history[-1], own)
 
         needs = _needs(about, buckets)
-        spent = await self._run(needs, spend)
+        spent = await self.run(needs, spend)
         if isinstance(spent, Refused):
             return spent
         at, own_password = spent
@@ -471,9 +470,10 @@ class Door:
             if loaded.emergency.state not in LOCKED and step.emergency.state == "contained":
                 held = asked.counted(asked.WEAK_HOLDS, asked.HELD, loaded)
                 further += (held,) if held else ()
-            return self._written(step, loaded, call, entropy, further, judged.used)[0], step.reply
+            change = self.written(step, loaded, call, entropy, further, judged.used)
+            return change, self._ticketed(step.reply, loaded, call, about)
 
-        return await self._run(needs, decide)
+        return await self.run(needs, decide)
 
     def _compared(
         self,
@@ -496,7 +496,7 @@ class Door:
             code_key=self._code_key,
             paper_key=self._paper_key,
             failures=failures,
-            origin=self._origin(proof, call, loaded),
+            origin=self.origin(proof, call, loaded),
             checked=checked,
             spent=(item.method for item in claim.items) if claim else (),
         )
@@ -508,7 +508,7 @@ class Door:
         )
         return replace(account.facts(loaded, entropy), new_place=is_new)
 
-    def _written(
+    def written(
         self,
         step: words.Step,
         loaded: Loaded,
@@ -516,18 +516,33 @@ class Door:
         entropy: Entropy,
         further: Iterable[Effect] = (),
         used: Authenticator | None = None,
-    ) -> tuple[Change, bool]:
+    ) -> Change:
         """The change that a step of the protocol comes to, with the link that a report's notice bears."""
         change = account.change(
             step,
             loaded,
             client=call.client or None,
             correlation_id=call.correlation_id,
-            app=self._app(call),
+            app=self.app(call),
             used=used,
         )
         effects = (self._linked(effect, loaded, entropy) for effect in change.effects)
-        return Change(effects=(*further, *effects)), True
+        return Change(effects=(*further, *effects))
+
+    def _ticketed(self, reply: words.Reply, loaded: Loaded, call: Call, about: Asked) -> words.Reply:
+        """A recovery's ticket, as it leaves: it says whose it is, and is of use to the claim's key alone."""
+        if not isinstance(reply, words.Restoration) or loaded.subject is None:
+            return reply
+        ticket = Asked(
+            id=about.id,
+            use="ticket",
+            expires_at=loaded.now + reply.expires_in,
+            key=call.key,
+            client=call.client,
+            subject=loaded.subject.id,
+            nonce=reply.ticket.text.encode(),
+        )
+        return replace(reply, ticket=Secret(self.sealed(ticket)))
 
     def _linked(self, effect: Effect, loaded: Loaded, entropy: Entropy) -> Effect:
         """A notice that somebody reported a loss lets its reader hold the account at once (E1)."""
@@ -540,32 +555,37 @@ class Door:
         method = next((m.id for m in methods if m.address and m.address.value == message.to), "")
         link = Asked(
             id=entropy.take(f"emergency/link/{method}", 16).hex(),
+            use="link",
             expires_at=loaded.now + asked.LINK_LIFETIME,
             subject=subject.id,
             means=Means.EMAIL,
             method=method,
             epoch=subject.epoch,
         )
-        url = f"{self.page}?{urlencode({'link': self._sealed(link)})}"
+        url = f"{self.page}?{urlencode({'link': self.sealed(link)})}"
         return Deliver(replace(message, values={**message.values, "link": url}))
 
-    def _origin(self, proof: Proof, call: Call, loaded: Loaded) -> str:
+    def origin(self, proof: Proof, call: Call, loaded: Loaded) -> str:
         """The origin a passkey was used at, if it is our own, one of the app's or one the tenant names; else empty."""
         if proof.credential is None:
             return ""
         client = loaded.directory.clients.get(call.client)
         return passkeys.origin(proof.credential, client, loaded.directory.tenant, self._base_url)
 
-    def _rp_id(self, loaded: Loaded) -> str:
+    def rp_id(self, loaded: Loaded) -> str:
         return passkeys.rp_id(loaded.directory.tenant, self._base_url)
 
-    def _app(self, call: Call) -> str:
+    def app(self, call: Call) -> str:
         """What messages call us: the app, or the tenant where somebody is at our own page."""
         directory = self._directory()
         client = directory.clients.get(call.client)
         return client.name if client else directory.tenant.brand.name or directory.tenant.name
 
-    async def _run(self, needs: Needs, decide: Callable[[Loaded], tuple[Change, T]]) -> T:
+    async def read(self, needs: Needs) -> Loaded:
+        """One consistent read, for what must be known before a slow wait."""
+        return await self._store.read(needs)
+
+    async def run(self, needs: Needs, decide: Callable[[Loaded], tuple[Change, T]]) -> T:
         """One step in the store's batch; whoever sends is woken after it, and the operator is told of alarms."""
         effects: tuple[Effect, ...] = ()
 
@@ -586,13 +606,13 @@ class Door:
 
     # What was asked, sealed. ------------------------------------------------------------------------
 
-    def _sealed(self, question: Asked) -> str:
+    def sealed(self, question: Asked) -> str:
         clear = msgspec.json.encode(question)
         clear += b" " * (-len(clear) % _PAD)
         return base64url.encode(self._seal.seal(_PLACE, "", clear))
 
-    def _opened(self, token: str, call: Call, now: datetime) -> Asked | Refused:
-        """What was asked of this caller, if it still stands. Says nothing of any account."""
+    def opened(self, token: str, use: asked.Use, call: Call, now: datetime) -> Asked | Refused:
+        """What was asked of this caller, if it still stands and was for this. Says nothing of any account."""
         raw = base64url.decode(token)
         if raw is None:
             return Refused(Refusal.EXPIRED, "no token of ours")
@@ -600,11 +620,13 @@ class Door:
             question = msgspec.json.decode(self._seal.open(_PLACE, "", raw), type=Asked)
         except Exception:  # noqa: BLE001 - whatever does not open is no token of ours
             return Refused(Refusal.EXPIRED, "no token of ours")
+        if question.use != use:
+            return Refused(Refusal.EXPIRED, "a token for something else")
         if now >= question.expires_at:
             return Refused(Refusal.EXPIRED, "too old")
         if question.key and question.key != call.key:
             return Refused(Refusal.CLAIM_KEY_MISMATCH, "asked under another claim key")
-        if not question.subject and question.client != call.client:
+        if use != "link" and question.client != call.client:
             return Refused(Refusal.EXPIRED, "asked of another app")
         return question
 
@@ -625,7 +647,7 @@ def _named_buckets(name: Identifier, signals: Signals) -> tuple[str, ...]:
     return (asked.names(signals), asked.name_asked(name, signals)) if signals.address else ()
 
 
-def _once(call: Call, loaded: Loaded) -> tuple[Count, ...] | None:
+def once(call: Call, loaded: Loaded) -> tuple[Count, ...] | None:
     """The effect by which a proof of possession counts once; None: it was seen before."""
     if not call.replay:
         return ()

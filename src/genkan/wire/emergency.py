@@ -26,8 +26,9 @@ from genkan.engine.steps import is_origin_of
 from genkan.exchange import Request, Response, json_response
 from genkan.model import Identifier, Secret
 from genkan.service.emergency import Call, DeviceSeen, Door, Question
-from genkan.tokens import base64url, dpop
-from genkan.wire import entra_v1_words
+from genkan.service.restoring import Making, NotTaken, Restoring
+from genkan.tokens import dpop
+from genkan.wire import ceremonies, entra_v1_words
 from genkan.wire.entra_v1_words import Error
 
 PREFIX: Final = "/emergency/v1.0/"
@@ -102,6 +103,9 @@ MALFORMED = Error(
     "invalid_request", 90100, "The body cannot be read, or lacks a member, or has one that is not known here."
 )
 MALFORMED_NAME = Error("invalid_request", 90100, "The username is no address or name.")
+MALFORMED_TARGET = Error(
+    "invalid_request", 90100, "The target must be the new address or number, and stand with no other method."
+)
 MALFORMED_KEY = Error("invalid_request", 90100, "claim_jwk is no public key of EC P-256 or RSA.")
 
 _Text = Annotated[str, Meta(max_length=1024)]
@@ -196,6 +200,30 @@ class Contest(InCase, frozen=True, kw_only=True):
     """Contest a recovery; `lift`: and end the emergency, where an anchor says so."""
 
     lift: bool = False
+
+
+class Redeem(Body, frozen=True, kw_only=True):
+    """Use up the ticket of a recovery."""
+
+    continuation_token: _Token
+
+
+class RegisterBegin(Body, frozen=True, kw_only=True):
+    """Ask to register a new method."""
+
+    continuation_token: _Token
+    method: Literal["password", "email", "sms", "webauthn"]
+    target: _Text = ""
+    """The new address or number."""
+
+
+class RegisterFinish(Body, frozen=True, kw_only=True):
+    """Register it."""
+
+    continuation_token: _Token
+    proof: GivenProof
+    name: Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    """What to call a passkey."""
 
 
 class Shown(Body, frozen=True, kw_only=True):
@@ -295,6 +323,20 @@ class Restored(Struct, frozen=True, kw_only=True):
     expires_in: int
 
 
+class Redeemed(Struct, frozen=True, kw_only=True):
+    """The right to register new methods, for so long."""
+
+    continuation_token: str
+    expires_in: int
+    methods: tuple[str, ...] = ("password", "email", "sms", "webauthn")
+
+
+class Registered(Struct, frozen=True, kw_only=True):
+    """It is there."""
+
+    registered: str
+
+
 class Device(Struct, frozen=True, kw_only=True):
     """Something that can be named as lost."""
 
@@ -309,13 +351,14 @@ class Devices(Struct, frozen=True, kw_only=True):
     devices: tuple[Device, ...]
 
 
-Answer = Struct | words.Refused | Error
+Answer = Struct | words.Refused | Error | NotTaken
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
     """What a tenant answers with here."""
 
     door: Door
+    restoring: Restoring
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
     wall: Callable[[], datetime]
@@ -330,6 +373,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         answer = await self._answer(request, url, signals)
         if isinstance(answer, words.Refused):
             answer = REFUSALS[answer.refusal]
+        if isinstance(answer, NotTaken):
+            answer = entra_v1_words.ERRORS[answer.reason]
         if isinstance(answer, Error):
             return entra_v1_words.write_error(request, answer, self.clock())
         return json_response(answer, _ROUTES[request.path].status)
@@ -445,15 +490,7 @@ def _asked(question: Question, *, of_case: bool) -> Challenged:
     return replace(
         answer,
         challenge_type="webauthn",
-        public_key={
-            "challenge": base64url.encode(question.nonce),
-            "rpId": question.rp_id,
-            "userVerification": "required",
-            "timeout": 120_000,
-            "allowCredentials": [
-                {"type": "public-key", "id": base64url.encode(id)} for id in question.credentials
-            ],
-        },
+        public_key=ceremonies.request(question.nonce, question.rp_id, question.credentials, 120_000),
     )
 
 
@@ -583,6 +620,47 @@ async def _contest(endpoint: Endpoint, call: Call, body: Contest) -> Answer:
     return _said(await endpoint.door.say(call, body.case_id, words.Dispute(key=call.key, lift=body.lift)))
 
 
+async def _redeem(endpoint: Endpoint, call: Call, body: Redeem) -> Answer:
+    right = await endpoint.restoring.redeem(call, body.continuation_token, endpoint.clock())
+    if isinstance(right, words.Refused):
+        return right
+    return Redeemed(continuation_token=right.token, expires_in=int(right.expires_in.total_seconds()))
+
+
+async def _register_begin(endpoint: Endpoint, call: Call, body: RegisterBegin) -> Answer:
+    means = _MEANS[body.method]
+    reads = {Means.EMAIL: identifiers.email, Means.SMS: identifiers.phone}
+    target = reads[means](body.target) if means in reads else None
+    if (target is None) == (means in reads) or (means not in reads and body.target):
+        return MALFORMED_TARGET
+    question = await endpoint.restoring.begin(call, body.continuation_token, means, target, endpoint.clock())
+    if isinstance(question, Question):
+        return _asked(question, of_case=False)
+    if not isinstance(question, Making):
+        return question
+    return Challenged(
+        continuation_token=question.token,
+        expires_in=int(asked.LIFETIME.total_seconds()),
+        challenge_type="webauthn",
+        public_key=ceremonies.creation(
+            rp={"id": question.rp_id, "name": question.rp_name},
+            handle=question.handle,
+            name=question.name,
+            challenge=question.challenge,
+            credentials=question.credentials,
+            timeout=120_000,
+        ),
+    )
+
+
+async def _register_finish(endpoint: Endpoint, call: Call, body: RegisterFinish) -> Answer:
+    proof = _proof(body.proof)
+    if proof is None:
+        return MALFORMED
+    done = await endpoint.restoring.finish(call, body.continuation_token, proof, body.name, endpoint.clock())
+    return Registered(registered=WORDS.get(done, done.value)) if isinstance(done, Means) else done
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """One operation."""
 
@@ -624,6 +702,9 @@ ROUTES: Final = (
     _route("evidence/finish", _finish, "Add it", EvidenceFinish, Accepted),
     _route("recovery/start", _recover, "Begin to wait", RecoveryStart, State),
     _route("recovery/complete", _complete, "Have the account back", EvidenceFinish, Restored),
+    _route("recovery/redeem", _redeem, "Use up the ticket of a recovery", Redeem, Redeemed),
+    _route("recovery/register/begin", _register_begin, "Ask to register a method", RegisterBegin, Challenged),
+    _route("recovery/register/finish", _register_finish, "Register it", RegisterFinish, Registered),
     _route("object", _object, "Object to a recovery", Shown, Nothing),
     _route("contest", _contest, "Contest a recovery", Contest, State),
     _route("undo", _undo, "Take a recovery back", Shown, State),

@@ -21,14 +21,12 @@ from genkan.engine.messages import Directory
 from genkan.engine.reserve import Proven, Readiness
 from genkan.engine.steps import FRESH, is_origin_of
 from genkan.exchange import Request, Response, json_response
-from genkan.factors import passkey
 from genkan.model import SECURITY_INFO, Authenticator, Secret
-from genkan.service import owner as service
 from genkan.service.owner import SCOPE, Activity, Caller, Owner, Refusal, Why
-from genkan.tokens import base64url, jwt, metadata
+from genkan.tokens import jwt, metadata
 from genkan.tokens.claims import ACR_TWO_FACTORS
 from genkan.tokens.keys import KeyRing
-from genkan.wire import entra_v1_words
+from genkan.wire import ceremonies, entra_v1_words
 
 PREFIX: Final = "/emergency/v1.0/me/"
 
@@ -250,10 +248,6 @@ def _shown(authenticator: Authenticator) -> OwnPasskey:
     )
 
 
-def _descriptors(asked: service.Asked) -> list[dict[str, str]]:
-    return [{"type": "public-key", "id": base64url.encode(id)} for id in asked.credentials]
-
-
 async def _passkeys(endpoint: Endpoint, caller: Caller, _: Any) -> Answer:
     found = await endpoint.owner.passkeys(caller)
     return found if isinstance(found, Refusal) else OwnPasskeys(passkeys=tuple(map(_shown, found)))
@@ -263,21 +257,16 @@ async def _begin_registration(endpoint: Endpoint, caller: Caller, _: Any) -> Ans
     asked = await endpoint.owner.begin(caller, "register")
     if isinstance(asked, Refusal):
         return asked
+    timeout = int(passkeys.LIFETIME.total_seconds() * 1000)
     return Asked(
-        public_key={
-            "rp": {"id": asked.rp_id, "name": asked.rp_name},
-            "user": {
-                "id": base64url.encode(asked.handle),
-                "name": asked.name,
-                "displayName": asked.name,
-            },
-            "challenge": base64url.encode(asked.challenge),
-            "pubKeyCredParams": [{"type": "public-key", "alg": alg} for alg in passkey.ALGORITHMS],
-            "timeout": int(passkeys.LIFETIME.total_seconds() * 1000),
-            "excludeCredentials": _descriptors(asked),
-            "authenticatorSelection": {"residentKey": "preferred", "userVerification": "required"},
-            "attestation": "none",
-        }
+        public_key=ceremonies.creation(
+            rp={"id": asked.rp_id, "name": asked.rp_name},
+            handle=asked.handle,
+            name=asked.name,
+            challenge=asked.challenge,
+            credentials=asked.credentials,
+            timeout=timeout,
+        )
     )
 
 
@@ -298,15 +287,8 @@ async def _begin_removal(endpoint: Endpoint, caller: Caller, _: Any) -> Answer:
     asked = await endpoint.owner.begin(caller, "remove")
     if isinstance(asked, Refusal):
         return asked
-    return Asked(
-        public_key={
-            "challenge": base64url.encode(asked.challenge),
-            "rpId": asked.rp_id,
-            "timeout": int(passkeys.LIFETIME.total_seconds() * 1000),
-            "allowCredentials": _descriptors(asked),
-            "userVerification": "required",
-        }
-    )
+    timeout = int(passkeys.LIFETIME.total_seconds() * 1000)
+    return Asked(public_key=ceremonies.request(asked.challenge, asked.rp_id, asked.credentials, timeout))
 
 
 async def _remove(endpoint: Endpoint, caller: Caller, body: Removal) -> Answer:

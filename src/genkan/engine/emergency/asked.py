@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -78,11 +78,19 @@ SENT_TO = {Means.EMAIL: Kind.EMAIL_OTP, Means.SMS: Kind.SMS_OTP}
 """What codes are sent to."""
 
 
+Use = Literal["proof", "link", "ticket", "renewal"]
+"""
+What a question is for: to prove something, or the link of a notice, the ticket of a recovery, the right to register
+new methods that the ticket was redeemed for. One is never taken for another.
+"""
+
+
 class Asked(Struct, frozen=True, kw_only=True):
     """One question. Sealed, it is a continuation token, the id of an item of evidence, or the link of a notice."""
 
     id: str
     """Of the item that a right answer becomes; that answer counts once."""
+    use: Use = "proof"
     expires_at: datetime
     key: str = ""
     """The claim key that it was asked under; empty of a link, which whoever follows it brings one to."""
@@ -91,14 +99,14 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Who was named; None: the case or the subject says whom it is about."""
     case: str = ""
     subject: str = ""
-    """Of a link: whose notice it stood in."""
+    """Whom it is about, where it is no proof's."""
     means: Means | None = None
     """None: only who it is about was said."""
     method: str = ""
     """Where a code went; empty where it went nowhere."""
     challenge: Challenge | None = None
     nonce: bytes = b""
-    """What a passkey is to sign."""
+    """What a passkey is to sign; of a ticket: its secret."""
     epoch: int = 0
     """Of the account, when it was asked."""
 
@@ -200,14 +208,14 @@ def reached(means: Means, methods: Sequence[Method], quarantined: frozenset[str]
 
 
 def code(
-    means: Means, method: Method | None, length: int, entropy: Entropy, key: bytes, now: datetime
+    means: Means, to: Identifier | None, length: int, entropy: Entropy, key: bytes, now: datetime
 ) -> tuple[Challenge, Secret]:
     """A question that a code answers, and the code. Nobody's is made like anybody's, and sent nowhere."""
     digits = entropy.digits("emergency/code", length)
     kind = SENT_TO[means]
     challenge = otp.issue(
         kind,
-        method.address if method is not None else None,
+        to,
         None,
         length=length,
         lifetime=LIFETIME,
@@ -308,9 +316,7 @@ def _is_code(asked: Asked, text: Secret, loaded: Loaded, key: bytes) -> bool:
 
 def followed(asked: Asked, loaded: Loaded, key: str) -> Judged:
     """What the link of a notice shows: that somebody reads the mailbox it went to (E1)."""
-    return Judged(
-        shown=Shown(id=asked.id, key=key, method=asked.method, right=bool(asked.subject), at=loaded.now)
-    )
+    return Judged(shown=Shown(id=asked.id, key=key, method=asked.method, right=True, at=loaded.now))
 
 
 def refunded(loaded: Loaded, bucket: str, at: int) -> tuple[int, ...]:
