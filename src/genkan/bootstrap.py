@@ -346,7 +346,12 @@ class TenantRuntime:
         await self.store.give_back_leases()
         await self._rotate_keys()
         way_out = OtpSend(self._calls, sender, self.store.directory)
-        self.worker = Worker(self.store, way_out, chores=(self._rotate_keys, self._signals.give_up))
+        self.worker = Worker(
+            self.store,
+            way_out,
+            chores=(self._rotate_keys, self._signals.give_up),
+            on_sent=self.emergency.handed_over,
+        )
         self.worker.start()
         self._signals.start()
         if self.store.is_shared:

@@ -386,9 +386,8 @@ class Play:
             case "notices":
                 return [d.message.template for d in self.effects if isinstance(d, Deliver)]
             case "times":
-                return sorted(
-                    {name for d in self.effects if isinstance(d, Deliver) for name in d.message.values}
-                )
+                values = {name for d in self.effects if isinstance(d, Deliver) for name in d.message.values}
+                return sorted(values - {HANDED_OVER})
             case "told":
                 return sorted(d.message.to for d in self.effects if isinstance(d, Deliver))
             case "audit":

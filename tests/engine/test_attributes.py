@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from genkan.engine.attributes import MAX_REGEX_INPUT, judge, missing, why_unreadable
@@ -65,7 +65,7 @@ def test_a_value_is_accepted_refused_or_not_given(value: Scalar, attribute: Attr
     assert bool(judged.accepted or judged.refused) == was_given
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(scalars, attributes)
 def test_what_was_accepted_is_accepted_again_as_it_is(value: Scalar, attribute: Attribute) -> None:
     once = judge({attribute.name: value}, [attribute])

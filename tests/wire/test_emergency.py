@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -456,6 +457,28 @@ def recovered(world: World) -> tuple[Claimant, str]:
     owner.say("recovery/start").ok()
     world.advance(5 * 24 * 3600)
     return owner, owner.complete(paper).ok().token
+
+
+def test_the_wait_begins_when_a_notice_has_left_for_a_safe_address(world: World) -> None:
+    """With nothing but the mailbox on the lost phone it begins a day later."""
+    for lost, began in ((LOST, False), ({}, True)):
+        owner, paper = with_paper(world)
+        owner.contain_by_password(lost=lost).ok()
+        owner.show(paper).ok()
+        sent = world.count(owner.address, "notice")
+        owner.say("recovery/start").ok()
+        world.arrived(owner.address, "notice", sent + 1)
+        deadline = time.monotonic() + 5
+        while began and time.monotonic() < deadline and not clock_of(owner):
+            time.sleep(0.01)
+        assert clock_of(owner) == began
+
+
+def clock_of(owner: Claimant) -> bool:
+    case = owner.emergency.case
+    assert case is not None
+    assert case.recovery is not None
+    return case.recovery.clock_from is not None
 
 
 NEW_PASSWORD = {"method": "password", "password": "a wholly new one of this owner"}

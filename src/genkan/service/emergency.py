@@ -28,7 +28,7 @@ from genkan.engine.emergency import account, asked, words
 from genkan.engine.emergency.asked import Asked, Judged, Proof
 from genkan.engine.emergency.case import LOCKED, Means, Refusal
 from genkan.engine.emergency.evidence import Lost
-from genkan.engine.emergency.protocol import FAILURES, advance
+from genkan.engine.emergency.protocol import FAILURES, HANDED_OVER, advance
 from genkan.engine.messages import (
     Checked,
     Count,
@@ -296,6 +296,27 @@ class Door:
             for a in loaded.held
             if a.passkey is not None and a.removed_at is None
         )
+
+    async def handed_over(self, messages: Iterable[Message]) -> None:
+        """
+        Let the delay of a recovery begin, since a notice of it has left for somewhere safe (E9).
+
+        A crash before it only means that the delay begins a day later, as where no notice could be sent.
+        """
+        for message in messages:
+            case, _, method = message.values.get(HANDED_OVER, "").partition("/")
+            if case:
+                await self._begin_clock(case, method)
+
+    async def _begin_clock(self, case: str, method: str) -> None:
+        entropy = Entropy(os.urandom(32))
+
+        def decide(loaded: Loaded) -> tuple[Change, None]:
+            event = words.HandedOver(method)
+            step = advance(loaded.emergency, event, account.facts(loaded, entropy))
+            return account.change(step, loaded), None
+
+        await self.run(Needs(case=case, whole=True, reserve=True), decide)
 
     # How it is done. --------------------------------------------------------------------------------
 

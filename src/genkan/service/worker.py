@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from genkan import metrics
 from genkan.engine.transaction import Lane, Outgoing, Settled, StoreUnavailable
+from genkan.model import Message
 from genkan.service.ports import Sender, Store
 from genkan.telemetry import log
 
@@ -31,11 +32,16 @@ class Worker:
     """Runs until it is stopped. `wake` is called after each commit that put something into the outbox."""
 
     def __init__(
-        self, store: Store, sender: Sender, chores: Sequence[Callable[[], Awaitable[object]]] = ()
+        self,
+        store: Store,
+        sender: Sender,
+        chores: Sequence[Callable[[], Awaitable[object]]] = (),
+        on_sent: Callable[[Sequence[Message]], Awaitable[None]] | None = None,
     ) -> None:
+        """`on_sent` hears of messages for which somebody else answers now."""
         self._chores = (store.sweep, *chores)
         self._store = store
-        self._lanes = [_Lane(store, sender, lane) for lane in sender.lanes]
+        self._lanes = [_Lane(store, sender, lane, on_sent) for lane in sender.lanes]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -69,8 +75,15 @@ class Worker:
 class _Lane:
     """One share of the outbox."""
 
-    def __init__(self, store: Store, sender: Sender, lane: Lane) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        lane: Lane,
+        on_sent: Callable[[Sequence[Message]], Awaitable[None]] | None,
+    ) -> None:
         self._store = store
+        self._on_sent = on_sent
         self._sender = sender
         self._lane = lane
         self.due = asyncio.Event()
@@ -134,6 +147,9 @@ class _Lane:
             _count(batch, settled)
             self._again |= any(one.how == "again" for one in settled)
             await self._settle(settled)
+            sent = {one.id for one in settled if one.how == "sent"}
+            if self._on_sent is not None and sent:
+                await self._on_sent([row.message for row in batch if row.id in sent])
         except Exception:  # noqa: BLE001 - its lease runs out, and then it is in doubt
             log.exception("worker.fault")
 

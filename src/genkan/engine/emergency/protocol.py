@@ -103,6 +103,9 @@ REPORTS = rate.Limit("emergency_reports", ((1, timedelta(hours=6)), (3, timedelt
 SIGNAL_STANDS = timedelta(hours=72)
 """How long an outside signal quarantines its method (E5)."""
 
+HANDED_OVER = "handed_over"
+"""The value of a notice that says whose delay waits for it: `case/method`. It is printed nowhere."""
+
 NOTICE_DUE = timedelta(hours=24)
 """A delay waits at most so long for a notice to be handed over (E9)."""
 
@@ -237,7 +240,8 @@ class _Draft:
             if method.address is None or (case is not None and case.quiet and not is_clean):
                 continue
             if is_clean:
-                told.append(self.notice(method, f"emergency_{action}", **times))
+                asked = {HANDED_OVER: f"{case.id}/{method.id}"} if case and _waits_for_notice(case) else {}
+                told.append(self.notice(method, f"emergency_{action}", **times, **asked))
             else:
                 told.append(self.notice(method, "emergency_neutral"))
         return told
@@ -341,6 +345,11 @@ class _Draft:
 
 def _is_clean(method: Method, dirty: frozenset[str]) -> bool:
     return method.address is not None and method.id not in dirty and not method.is_unsafe
+
+
+def _waits_for_notice(case: Case) -> bool:
+    """The delay of its recovery begins when a notice has been handed over (E9)."""
+    return case.recovery is not None and case.recovery.clock_from is None
 
 
 def _hold_of(rank: int) -> Hold:
