@@ -22,7 +22,7 @@ from genkan.engine.emergency.case import (
 )
 from genkan.engine.emergency.evidence import Lost
 from genkan.engine.emergency.gate import Attempt, Verdict, ask
-from genkan.engine.emergency.protocol import FAILURES, advance
+from genkan.engine.emergency.protocol import FAILURES, HANDED_OVER, advance
 from genkan.engine.messages import Count, Deliver, Entropy, PutSubject, Record
 from genkan.identifiers import email, phone
 from genkan.model import Secret, Subject

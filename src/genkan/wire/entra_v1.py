@@ -58,8 +58,8 @@ from genkan.exchange import Request, Response, json_response
 from genkan.factors import passkey
 from genkan.model import Attribute, Channel, Demand, Identifier, Kind, Purpose, Reason, Secret
 from genkan.service.conduct import Answer, Ask
-from genkan.tokens import base64url, scopes
-from genkan.wire import reading
+from genkan.tokens import scopes
+from genkan.wire import ceremonies, reading
 from genkan.wire.entra_v1_words import (
     ATTRIBUTES_REQUIRED,
     CHALLENGE,
@@ -453,7 +453,9 @@ def write(request: Request, answer: Answer, now: datetime) -> Response:
         case NeedProof(kind=Kind.PASSWORD):
             return json_response({**token, "challenge_type": "password"})
         case NeedProof(signing=Signing() as signing):
-            return json_response({**token, "challenge_type": "webauthn", "public_key": public_key(signing)})
+            wait = int(passkeys.LIFETIME.total_seconds() * 1000)
+            public_key = ceremonies.request(signing.challenge, signing.rp_id, signing.credentials, wait)
+            return json_response({**token, "challenge_type": "webauthn", "public_key": public_key})
         case NeedProof() as proof:
             return json_response({**token, **_code_sent(proof)})
         case NeedNewPassword() if request.path == SIGNUP_CHALLENGE:
@@ -487,19 +489,6 @@ def write(request: Request, answer: Answer, now: datetime) -> Response:
             return json_response(token)
         case Ready() | NeedCheck() | NeedClearance() | NeedCall() | NeedIdentifier():
             return write_refused(request, Refused(reason=Reason.FAULT), now)
-
-
-def public_key(signing: Signing) -> dict[str, Any]:
-    """What to hand to `navigator.credentials.get`, as JSON (WebAuthn Level 3, 5.1.9; emergency-protocol 9.2)."""
-    return {
-        "challenge": base64url.encode(signing.challenge),
-        "rpId": signing.rp_id,
-        "userVerification": "required",
-        "timeout": int(passkeys.LIFETIME.total_seconds() * 1000),
-        "allowCredentials": [
-            {"type": "public-key", "id": base64url.encode(id)} for id in signing.credentials
-        ],
-    }
 
 
 def _code_sent(proof: NeedProof) -> dict[str, Any]:
