@@ -30,13 +30,14 @@ from genkan.console.world import Delivery, Place
 from genkan.delivery.inbox import Inbox
 from genkan.delivery.receipts import PATH, ReceiptEndpoint, address, wanted
 from genkan.engine import receipts, story
+from genkan.engine.aftermath import Since
 from genkan.engine.messages import Directory
 from genkan.engine.transaction import Outgoing, Settled, SignInQuery, StoreUnavailable
 from genkan.exchange import Request, Response
 from genkan.policy.model import Policy
 from genkan.service import demo
 from genkan.service.addresses import Addresses, CannotRead
-from genkan.service.admin.door import Door
+from genkan.service.admin.door import Actor, Door
 from genkan.service.conduct import Conductor, FlowKeys
 from genkan.service.emergency import Door as EmergencyDoor
 from genkan.service.extensions import ExtensionCalls
@@ -56,7 +57,10 @@ from genkan.service.signals import Signals
 from genkan.service.telephony_risk import HttpTelephonyRisk
 from genkan.service.worker import Worker
 from genkan.settings import LOOPBACK, Settings, hosts
+from genkan.store import carrying
+from genkan.store.migrations import newest
 from genkan.store.places import Places, places
+from genkan.store.sealed_file import Lock, Opener, frames, written
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, Sealer, open_master_key
 from genkan.store.sqlite import InUse
 from genkan.store.tenant import Reader, Store
@@ -584,6 +588,147 @@ async def remove_tenant(folder: Path, tenant: str, database: str = "") -> None:
         lie.remove(id)
     finally:
         lie.close()
+
+
+# Backups. -------------------------------------------------------------------------------------------
+
+
+async def back_up(
+    folder: Path,
+    path: Path,
+    lock: Lock,
+    tenant: str | None = None,
+    database: str = "",
+    told: carrying.Told = lambda *_: None,
+) -> carrying.Contents:
+    """
+    Write the tenants of a deployment into a file, or one of them, while servers go on to run.
+
+    Each is as it was at one time; what is sealed stays sealed under the master key, which is not in the file.
+    Raises: `CannotOpen`, `StoreUnavailable`.
+    """
+    async with _readers(folder, database) as readers:
+        chosen = [reader for reader, _ in readers if tenant is None or _is_called(reader, tenant)]
+        if not chosen:
+            names = ", ".join(sorted(reader.directory().tenant.name for reader, _ in readers)) or "none"
+            raise CannotOpen(f"There is nothing to back up: the deployment has the tenants {names}.")
+        with written(path, lock) as writer:
+
+            def put(frame: carrying.Frame) -> None:
+                writer.put(carrying.encode(frame))
+
+            opening = carrying.Opening(version=__version__, schema=newest(), at=datetime.now(UTC))
+            put(opening)
+            carried = tuple([await reader.carry_out(put, told) for reader in chosen])
+            put(carrying.Closing(len(carried)))
+    return carrying.Contents(opening=opening, tenants=carried)
+
+
+def contents(path: Path, opener: Opener) -> carrying.Contents:
+    """
+    Read a whole backup and say what is in it.
+
+    Raises: `CannotOpen`.
+    """
+    return carrying.contents(path, frames(path, opener))
+
+
+async def restore(
+    folder: Path,
+    path: Path,
+    opener: Opener,
+    actor: Actor,
+    *,
+    tenant: str | None = None,
+    database: str = "",
+    replace: bool = False,
+    since: Callable[[carrying.Bearing], Since] = lambda _: Since(),
+) -> list[tuple[carrying.Carried, tuple[str, ...]]]:
+    """
+    Put the tenants of a backup, or one of them, into a deployment; return them, and ids of accounts that are held.
+
+    `replace`: in the place of those that are there; no server may own their files. `since`: what is known of the time
+    since. Each tenant is there whole or as it was before.
+    Raises: `CannotOpen`, `StoreUnavailable`.
+    """
+    found = contents(path, opener)
+    wanted = [c for c in found.tenants if tenant is None or tenant in (c.bearing.id, c.bearing.name)]
+    if not wanted:
+        names = ", ".join(c.bearing.name for c in found.tenants)
+        raise CannotOpen(f"There is no tenant {tenant} in the backup {path}: it has {names}.")
+    if found.opening.schema != newest():
+        raise CannotOpen(
+            f"The backup {path} has schema {found.opening.schema}, of Genkan {found.opening.version}, and this Genkan "
+            f"writes schema {newest()}. Restore it with that one, then start this one on the database."
+        )
+    key = folder / "master.key"
+    if not key.exists():
+        raise CannotOpen(
+            f"There is no master key in {folder}, and what is sealed in a backup opens under its own only. Put the key "
+            f"file of the deployment there as {key}, with mode 600."
+        )
+    keys = Keys(open_master_key(key))
+    for carried in wanted:
+        id = carried.bearing.id
+        carrying.check_seal(
+            carried.bearing.seal, Sealer(keys.of(KeyPurpose.SEALING, id), id), carried.bearing.name
+        )
+    await _check_places(folder, database, [c.bearing for c in wanted], replace=replace)
+    lie = places(folder, keys, database)
+    try:
+        return [
+            (carried, await _take_in(lie, carried, path, opener, since(carried.bearing), actor))
+            for carried in wanted
+        ]
+    finally:
+        lie.close()
+
+
+async def _check_places(
+    folder: Path, database: str, wanted: Sequence[carrying.Bearing], *, replace: bool
+) -> None:
+    """Raises: `CannotOpen` where a tenant is there that may not be replaced, or another has its name."""
+    async with _readers(folder, database) as readers:
+        there = [reader.directory().tenant for reader, _ in readers]
+    for one in wanted:
+        if not replace and any(tenant.id == one.id for tenant in there):
+            raise CannotOpen(
+                f"The tenant {one.name} is there already. To put the backup in its place, and lose all that came to it "
+                "since, say --replace."
+            )
+        taken = {name for tenant in there if tenant.id != one.id for name in (tenant.name, *tenant.aliases)}
+        if used := taken & {one.name, *one.aliases}:
+            raise CannotOpen(
+                f"Another tenant is called {min(used)} already. Restore into another deployment."
+            )
+
+
+async def _take_in(
+    lie: Places, carried: carrying.Carried, path: Path, opener: Opener, since: Since, actor: Actor
+) -> tuple[str, ...]:
+    id, name = carried.bearing.id, carried.bearing.name
+    is_new, clock = id not in lie.tenants(), Clock()
+    try:
+        store = lie.open(id, clock.now, name)
+    except InUse as error:
+        raise CannotOpen(
+            f"A server owns the database {error.path}: process {error.owner}. Stop it first: nobody can be served "
+            "while a backup takes the place of the database."
+        ) from None
+    is_done = False
+    try:
+        held = await store.take_in(
+            carried,
+            lambda: carrying.of_tenant(path, frames(path, opener), id),
+            since,
+            {"kind": actor.kind, "id": actor.id, "name": actor.name},
+        )
+        is_done = True
+    finally:
+        await store.close()
+        if is_new and not is_done:
+            lie.remove(id)
+    return held
 
 
 def _is_called(reader: Reader, name: str) -> bool:

@@ -12,6 +12,7 @@ import click
 
 from genkan import __version__
 from genkan.cli.app import app
+from genkan.cli.backup import backup, restore
 from genkan.cli.common import CONTEXT
 from genkan.cli.completion import completion
 from genkan.cli.dev import dev
@@ -48,6 +49,8 @@ for _command in (
     group,
     policy,
     keys,
+    backup,
+    restore,
     signals,
     logs,
     explain,

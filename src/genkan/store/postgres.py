@@ -462,6 +462,10 @@ class PostgresStore(PostgresReader, Store):
 
     # Inside a transaction. -------------------------------------------------------------------------------------------
 
+    def _take_time(self, execute: sql.Execute) -> None:
+        for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            execute(_limit(setting, timedelta()), ())
+
     def _begin(self) -> None:
         """Begin with what the transaction was told at its beginning, and ask again only after something was undone."""
         self._foresight.clear()

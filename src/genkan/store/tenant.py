@@ -8,12 +8,14 @@ Source: docs/explanation/architecture.md; security requirements TIM-01, TIM-03.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, TypeVar
 
 from genkan import metrics
+from genkan.engine.aftermath import Since
 from genkan.engine.messages import Detection, Directory, Document, Record, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import (
@@ -33,7 +35,7 @@ from genkan.engine.transaction import (
     Way,
 )
 from genkan.model import Group, Stream, Subject
-from genkan.store import chain, documents, outbox, people, signals, sql
+from genkan.store import carrying, chain, documents, outbox, people, signals, sql
 from genkan.store.batch import Batches
 from genkan.store.chain import Chain, Chained
 from genkan.store.people import View
@@ -213,6 +215,17 @@ class Reader(ABC):
     async def waiting_signals(self) -> dict[str, tuple[int, int]]:
         """Return for each stream how many signals wait for it, and how many were given up."""
         return await self._read(signals.waiting)
+
+    async def carry_out(
+        self, put: Callable[[carrying.Frame], None], told: carrying.Told = lambda *_: None
+    ) -> carrying.Carried:
+        """Put all of the tenant that is carried elsewhere, as it is at one time, whoever writes meanwhile."""
+
+        def carry(execute: sql.Execute) -> carrying.Carried:
+            tenant = self._see(execute).directory.tenant
+            return carrying.carry(execute, put, tenant, self._tick(execute), told)
+
+        return await self._read(carry)
 
     # Inside a transaction. -------------------------------------------------------------------------------------------
 
@@ -422,7 +435,41 @@ class Store(Reader):
 
         await self._work(wipe)
 
+    async def take_in(
+        self,
+        carried: carrying.Carried,
+        rows: Callable[[], Iterable[carrying.Rows]],
+        since: Since,
+        actor: Mapping[str, str],
+    ) -> tuple[str, ...]:
+        """
+        Put what was carried in the place of everything, in one transaction; return the ids of accounts held after it.
+
+        `rows` begins anew each time it is called. Of what it had before nothing is left.
+        Raises: `CannotOpen` where accounts are not as they were carried; whatever `rows` raises.
+        """
+
+        def take(execute: sql.Execute) -> tuple[str, ...]:
+            self._take_time(execute)
+            carrying.empty(execute)
+            now = max(self._now, carried.bearing.at)
+            fate = carrying.Fate(now=now, since=since, draw=lambda: os.urandom(16))
+            found, held = carrying.fill(execute, rows(), fate)
+            if found != carried.borne.accounts:
+                raise CannotOpen(
+                    "The accounts in the database are not those of the backup. Nothing was changed."
+                )
+            self._chain.began()
+            self._auditing(execute)(carrying.record(carried, held, since, actor))
+            documents.touch(execute)
+            return held
+
+        return await self._work(take)
+
     # Inside a transaction. -------------------------------------------------------------------------------------------
+
+    def _take_time(self, execute: sql.Execute) -> None:
+        """Let this transaction take as long as it needs."""
 
     def _begin(self) -> None:
         execute = self._batches.writer.execute

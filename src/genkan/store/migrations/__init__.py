@@ -38,20 +38,20 @@ def migrate(execute: Execute, name: str, dialect: Dialect) -> None:
     execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)", ())
     found = execute("SELECT version FROM schema_version", ()).fetchone()
     version: int = found[0] if found else 0
-    newest = _newest()
-    if version > newest:
+    known = newest()
+    if version > known:
         raise CannotOpen(
-            f"The database {name} has schema {version}, and this Genkan knows schemas up to {newest}. Start the "
+            f"The database {name} has schema {version}, and this Genkan knows schemas up to {known}. Start the "
             f"newer Genkan that it was last used with, or put back a backup made before the upgrade."
         )
-    if version == newest:
+    if version == known:
         return
     for number, script in _scripts(dialect):
         if number > version:
             for statement in _statements(script):
                 execute(statement, ())
     execute("DELETE FROM schema_version", ())
-    execute("INSERT INTO schema_version (version) VALUES (?)", (newest,))
+    execute("INSERT INTO schema_version (version) VALUES (?)", (known,))
 
 
 def expect_schema(execute: Execute, name: str) -> None:
@@ -61,14 +61,15 @@ def expect_schema(execute: Execute, name: str) -> None:
     Raises: `CannotOpen`; whatever the driver raises where there is no schema at all.
     """
     (version,) = execute("SELECT version FROM schema_version", ()).fetchone()
-    if version != (newest := _newest()):
+    if version != (known := newest()):
         raise CannotOpen(
-            f"The database {name} has schema {version}, and this Genkan reads schema {newest}. Start this Genkan's "
+            f"The database {name} has schema {version}, and this Genkan reads schema {known}. Start this Genkan's "
             f"server on it once to bring it up to date, or use the Genkan that it was last used with."
         )
 
 
-def _newest() -> int:
+def newest() -> int:
+    """The schema that this code knows."""
     return max(number for number, _ in _scripts("sqlite"))
 
 

@@ -1,0 +1,249 @@
+"""`genkan backup` and `genkan restore`: everything of the tenants, in one file that opens with its own key only."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genkan.cli.common import CONTEXT, actor, agreed, as_json, database, deployment, destroys, one_sentence
+from genkan.cli.showing import as_facts, as_lines, as_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from genkan.store.carrying import Carried, Contents
+    from genkan.store.sealed_file import Lock, Opener
+
+IDENTITY = click.option(
+    "--identity",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="The private key that the file was made for.",
+)
+PASSPHRASE = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="GENKAN_PASSPHRASE_FILE",
+    default=None,
+    help="Its first line is the passphrase. [asked for]",
+)
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--recipient",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="The public key of who may read it, in place of a passphrase.",
+)
+@PASSPHRASE
+@click.option("--verify", is_flag=True, help="Write nothing: read FILE to its end and say what is in it.")
+@IDENTITY
+@deployment
+@as_json
+def backup(
+    file: Path,
+    recipient: Path | None,
+    passphrase_file: Path | None,
+    verify: bool,
+    identity: Path | None,
+    data: Path,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
+    """
+    Write everything of all tenants into FILE, encrypted. Servers may run meanwhile.
+
+    The master key is not in it, and neither opens without the other: keep them in two places. Make a pair of keys with
+    openssl, as docs/operations/backup.md tells, and keep the private one away from here.
+
+    \b
+    Examples:
+      genkan backup nightly.backup --recipient backup.pub
+      genkan backup shop.backup --tenant shop --passphrase-file /run/secrets/backup
+      genkan backup nightly.backup --verify --identity backup.key
+    """
+    from genkan import bootstrap
+    from genkan.store.sealed_file import Recipient
+
+    if (recipient is not None and (verify or passphrase_file)) or (identity is not None and not verify):
+        raise click.UsageError(
+            "Give --recipient or a passphrase to write, --identity or a passphrase to --verify."
+        )
+    with one_sentence():
+        if verify:
+            found = bootstrap.contents(file, _opener(identity, passphrase_file))
+        else:
+            if file.exists():
+                raise click.ClickException(f"There is a file {file} already. Name another, or move it away.")
+            lock: Lock = Recipient.read(recipient) if recipient else _passphrase(passphrase_file, is_new=True)
+            place = database()
+            with _progress() as told:
+                found = asyncio.run(bootstrap.back_up(data, file, lock, tenant, place, told))
+    if as_json:
+        as_lines(_lines(found))
+        return
+    click.echo(f"{'Read' if verify else 'Wrote'} {file}, {file.stat().st_size:,} bytes.")
+    _show(found)
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@IDENTITY
+@PASSPHRASE
+@click.option(
+    "--replace", is_flag=True, help="In the place of tenants that are there: what came since is lost."
+)
+@click.option(
+    "--stopped",
+    is_flag=True,
+    help="Nobody has used the tenants since the backup was made, so codes on paper are still good.",
+)
+@destroys
+@deployment
+@as_json
+def restore(
+    file: Path,
+    identity: Path | None,
+    passphrase_file: Path | None,
+    replace: bool,
+    stopped: bool,
+    yes: bool,
+    dry_run: bool,
+    data: Path,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
+    """
+    Put the tenants of a backup into a folder or database that has none of them. Its master key has to be there.
+
+    Everybody signs in anew. Codes on paper may have been spent since, so they are worthless, unless you say --stopped;
+    accounts that were in an emergency are frozen.
+
+    \b
+    Examples:
+      genkan restore nightly.backup --identity backup.key --dry-run
+      genkan restore nightly.backup --identity backup.key --data /srv/genkan
+      genkan restore shop.backup --tenant shop --replace --yes
+    """
+    from genkan import bootstrap
+    from genkan.engine.aftermath import Since
+
+    if identity is not None and passphrase_file is not None:
+        raise click.UsageError("Give --identity or a passphrase.")
+    with one_sentence():
+        opener, place = _opener(identity, passphrase_file), database()
+        found = bootstrap.contents(file, opener)
+        names = ", ".join(f"{c.bearing.name} of {c.bearing.at:%Y-%m-%d %H:%M} UTC" for c in found.tenants)
+        only = f", of it only {tenant}" if tenant else ""
+        instead = " in the place of what is there, which is lost" if replace else ""
+        if (replace or dry_run) and not agreed(f"Restore {names}{only}{instead}", yes=yes, dry_run=dry_run):
+            return
+        done = asyncio.run(
+            bootstrap.restore(
+                data,
+                file,
+                opener,
+                actor(),
+                tenant=tenant,
+                database=place,
+                replace=replace,
+                since=lambda _: Since(is_whole=stopped),
+            )
+        )
+    if as_json:
+        as_lines(_line(carried) | {"frozen": held} for carried, held in done)
+        return
+    for carried, held in done:
+        _show_one(carried)
+        if held:
+            click.echo(f"\nFrozen, since an emergency of theirs may have gone on: {', '.join(held)}")
+    click.echo("\nEverybody signs in anew. Start the server.")
+
+
+def _show(found: Contents) -> None:
+    opening = found.opening
+    click.echo(f"Made {opening.at:%Y-%m-%d %H:%M} UTC by Genkan {opening.version}, schema {opening.schema}.")
+    for carried in found.tenants:
+        _show_one(carried)
+
+
+def _show_one(carried: Carried) -> None:
+    bearing, borne = carried.bearing, carried.borne
+    click.echo()
+    as_facts(
+        {
+            "Tenant": bearing.name,
+            "Id": bearing.id,
+            "As of": f"{bearing.at:%Y-%m-%d %H:%M:%S} UTC",
+            "Checksum of accounts": borne.accounts,
+        }
+    )
+    click.echo()
+    rows = [(name, f"{count:,}") for name, count in borne.counts.items() if count]
+    as_table(("Table", "Rows"), rows, "It is empty.")
+
+
+def _lines(found: Contents) -> Iterator[dict[str, Any]]:
+    opening = found.opening
+    for carried in found.tenants:
+        yield {"version": opening.version, "schema": opening.schema, **_line(carried)}
+
+
+def _line(carried: Carried) -> dict[str, Any]:
+    bearing, borne = carried.bearing, carried.borne
+    return {
+        "tenant": bearing.name,
+        "id": bearing.id,
+        "at": bearing.at,
+        "accounts": borne.accounts,
+        "counts": borne.counts,
+    }
+
+
+def _opener(identity: Path | None, passphrase_file: Path | None) -> Opener:
+    from genkan.store.sealed_file import Identity
+
+    return Identity.read(identity) if identity is not None else _passphrase(passphrase_file, is_new=False)
+
+
+def _passphrase(file: Path | None, *, is_new: bool) -> Any:
+    """The passphrase in a file, or as it is typed. Raises: `ClickException`, `CannotOpen`."""
+    from genkan.store.sealed_file import Passphrase
+
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise click.ClickException(
+                f"The passphrase in {file} cannot be read: {why}. Give another file."
+            ) from None
+    elif sys.stdin.isatty():
+        text = click.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new)
+    else:
+        others = "--recipient" if is_new else "--identity"
+        raise click.ClickException(
+            f"Nobody is there to be asked for a passphrase: give {others} or --passphrase-file."
+        )
+    return Passphrase(text)
+
+
+class _progress:  # noqa: N801 - it is used as a function is.
+    """Says on a terminal how far it is; elsewhere nothing."""
+
+    def __enter__(self) -> Callable[[str, int], None]:
+        return self._told
+
+    def __exit__(self, *_: object) -> None:
+        if sys.stderr.isatty():
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def _told(self, table: str, rows: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r\x1b[K{table}: {rows:,}", nl=False, err=True)
