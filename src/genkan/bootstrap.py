@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import os
 import re
 import socket
 import ssl
@@ -24,7 +25,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from genkan import __version__, metrics, model
+from genkan import __version__, metrics, model, supervision
 from genkan.console import demo_api, dev, pages, world
 from genkan.console.world import Delivery, Place
 from genkan.delivery.inbox import Inbox
@@ -56,7 +57,7 @@ from genkan.service.risk_source import HttpRiskSource
 from genkan.service.signals import Signals
 from genkan.service.telephony_risk import HttpTelephonyRisk
 from genkan.service.worker import Worker
-from genkan.settings import LOOPBACK, Settings, hosts
+from genkan.settings import LOOPBACK, BadSettings, Settings, hosts
 from genkan.store import carrying
 from genkan.store.migrations import newest
 from genkan.store.places import Places, places
@@ -191,6 +192,9 @@ class StreamSecrets:
         """Raises: `SealBroken`."""
         return self._sealer.open("stream.authorization", stream.id, stream.authorization).decode("ascii")
 
+
+DRAIN = timedelta(seconds=5)
+"""How long a server that is asked to stop still answers on connections that are open."""
 
 LEAST_TOKEN = 16
 """Characters of the token for metrics."""
@@ -1003,7 +1007,7 @@ class Production:
         self._surroundings = Surroundings(settings)
         _make_folder(settings.data)
         keys = Keys(open_master_key(settings.data / "master.key"))
-        self._clock, self._hashing = Clock(), Hashing(settings.hashing_workers)
+        self._clock, self._hashing = Clock(), Hashing(settings.hashing_workers, settings.workers)
         self._seeds: list[tuple[Store, Directory]] = []
         self._tenants: list[TenantRuntime] = []
         names: dict[str, TenantEdge] = {}
@@ -1199,14 +1203,12 @@ def _listening(at: tuple[str, int], said: str, another: str) -> list[socket.sock
         ) from None
 
 
-def run_production(settings: Settings) -> None:
-    """
-    Serve every tenant of the folder until the process is asked to stop.
+Listening = tuple[list[socket.socket], list[list[socket.socket]]]
+"""What is served to the world and to administrators; and the metrics' sockets, those of each worker."""
 
-    Raises: `CannotStart`, `CannotOpen`, `BadSettings`.
-    """
-    configure(settings.log_level)
-    production = Production(settings)
+
+def _addresses(settings: Settings) -> Listening:
+    """Listen where the settings say. Raises: `CannotStart`."""
     public = settings.host, settings.port
     sockets = _listening(public, f"{settings.host}:{settings.port}", "--host or --port")
     if settings.administration_at is not None:
@@ -1215,12 +1217,33 @@ def run_production(settings: Settings) -> None:
             settings.administration,
             "address of this machine as GENKAN_ADMINISTRATION",
         )
-    management = None
-    if settings.metrics_at is not None:
-        own = production.management()
-        management = own, _listening(settings.metrics_at, settings.metrics, "GENKAN_METRICS")
+    if settings.metrics_at is None:
+        return sockets, [[] for _ in range(settings.workers)]
+    host, first = settings.metrics_at
+    ports = [first + number if first else 0 for number in range(settings.workers)]
+    return sockets, [_listening((host, port), f"{host}:{port}", "GENKAN_METRICS") for port in ports]
+
+
+def run_production(settings: Settings, inherited: str = "") -> None:
+    """
+    Serve every tenant of the folder or the database until the process is asked to stop.
+
+    `inherited` is what a worker was told by its parent, whose sockets it serves.
+    Raises: `CannotStart`, `CannotOpen`, `BadSettings`.
+    """
+    configure(settings.log_level)
+    production = Production(settings)
+    told = None
+    if inherited:
+        told = supervision.Inherited.read(inherited)
+        sockets, own = supervision.inherited(told.public), supervision.inherited(told.metrics)
+    else:
+        sockets, (own,) = _addresses(settings)
+    management = (production.management(), own) if own else None
 
     def ready() -> None:
+        if told is not None:
+            supervision.attend(told.channel)
         log.info("serve.ready", extra={"url": settings.url, "port": sockets[0].getsockname()[1]})
 
     serve(
@@ -1230,7 +1253,42 @@ def run_production(settings: Settings) -> None:
         certificate=str(settings.certificate) if settings.certificate else None,
         private_key=str(settings.private_key) if settings.private_key else None,
         management=management,
+        drain=DRAIN.total_seconds(),
     )
+
+
+def run_workers(settings: Settings, command: Sequence[str], read: Callable[[], Settings]) -> int:
+    """
+    Keep several processes serving one address until this one is asked to stop; return its exit status.
+
+    `command` begins one of them; what it inherits is put behind. `read` reads the settings anew.
+    Raises: `CannotStart`.
+    """
+    configure(settings.log_level)
+    if not settings.database:
+        raise CannotStart(
+            f"{settings.workers} workers cannot serve tenants that are files: one process owns a SQLite file. Give "
+            "GENKAN_DATABASE the address of a PostgreSQL, or leave out --workers."
+        )
+    if os.name != "posix":
+        raise CannotStart("Several workers need an operating system of the Unix kind. Leave out --workers.")
+
+    def rereads() -> bool:
+        try:
+            now = read()
+        except BadSettings as error:
+            log.error("workers.bad_settings", extra={"why": str(error)})
+            return False
+        if changed := [name for name in OF_THE_PARENT if getattr(now, name) != getattr(settings, name)]:
+            log.warning("workers.restart_needed", extra={"settings": ", ".join(changed)})
+        return True
+
+    public, metrics = _addresses(settings)
+    return supervision.Supervisor(command, public, metrics, rereads).run()
+
+
+OF_THE_PARENT = ("host", "port", "administration", "metrics", "workers")
+"""Settings that hold for as long as the parent of workers lives."""
 
 
 def examine_delivery(

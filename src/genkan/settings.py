@@ -194,12 +194,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics: str = ""
     """
     Address and port for metrics, as `127.0.0.1:9464`; empty: there are none. Any but an address of this machine needs
-    `metrics_token_file`.
+    `metrics_token_file`. With `workers` it is that of the first; each other one has the next port.
     """
     metrics_token_file: Path | None = None
     """A file with the bearer token that whoever asks for metrics has to show."""
+    workers: int = 1
+    """Processes that serve the same address (`genkan serve`, with `database`); each takes a processor of its own."""
     hashing_workers: int = 0
-    """Threads for password work; 0: one per processor."""
+    """Threads for password work, of one process; 0: all processes together have one per processor."""
     trusted_proxies: str = ""
     """Networks of your own reverse proxies, with commas between. Only from them `X-Forwarded-For` is believed."""
     geo_database: Path | None = None
@@ -299,6 +301,7 @@ MAY_BE = {
     "log_level": "debug, info, warning or error",
     "metrics": "an address and a port, as 127.0.0.1:9464 or [::1]:9464",
     "metrics_token_file": "a file",
+    "workers": "a number from 1 to 64",
     "hashing_workers": "a number, 0 or more",
     "trusted_proxies": "networks with commas between, as 10.0.0.0/8, 2001:db8::/32",
     "geo_database": "a file",
@@ -382,6 +385,7 @@ def read(environment: Mapping[str, str], given: Mapping[str, object]) -> Setting
         ("data", values.get("data") != ""),
         ("log_level", settings.log_level in ("debug", "info", "warning", "error")),
         ("metrics", _is_address(settings.metrics)),
+        ("workers", 1 <= settings.workers <= 64),
         ("hashing_workers", settings.hashing_workers >= 0),
         ("database", not settings.database or settings.database.startswith(("postgresql://", "postgres://"))),
         ("database_connections", 2 <= settings.database_connections <= 1000),

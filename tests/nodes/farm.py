@@ -57,10 +57,12 @@ class Mail:
             self._came.notify_all()
         return "250 Ok"
 
-    def code(self, to: str, number: int = 1) -> str:
+    def code(self, to: str, number: int = 1, timeout: float = 20) -> str:
         """The code in somebody's so-manieth letter, waited for."""
         with self._came:
-            assert self._came.wait_for(lambda: len(self._of(to)) >= number, timeout=20), self.letters
+            assert self._came.wait_for(lambda: len(self._of(to)) >= number, timeout=timeout), self.letters[
+                -9:
+            ]
             found = re.search(r"^    (\d{8})\r?$", self._of(to)[number - 1], re.MULTILINE)
         assert found, self._of(to)
         return found[1]
@@ -127,7 +129,7 @@ class Farm:
     def url(self) -> str:
         return self.cluster.url(self.database)
 
-    def begin(self, program: Sequence[str] = ("-m", "genkan"), **settings: str) -> Node:
+    def begin(self, program: Sequence[str] = ("-m", "genkan"), /, **settings: str | None) -> Node:
         """Start one more node; it may not be ready yet. `program` is what Python runs."""
         port = free_port()
         log = self.folder / f"node-{len(self.nodes)}.log"
@@ -141,9 +143,9 @@ class Farm:
         self.nodes.append(Node(process, port, log))
         return self.nodes[-1]
 
-    def environment(self, **settings: str) -> dict[str, str]:
-        """That of a command or a node of this deployment."""
-        return {
+    def environment(self, **settings: str | None) -> dict[str, str]:
+        """That of a command or a node of this deployment; None: without this setting."""
+        found: dict[str, str | None] = {
             **{name: value for name, value in os.environ.items() if not name.startswith("GENKAN_")},
             "GENKAN_DATA": str(self.folder / "data"),
             "GENKAN_DATABASE": self.url,
@@ -157,6 +159,7 @@ class Farm:
             "GENKAN_EMAIL_RELAY_SENDER": "no-reply@contoso.example",
             **settings,
         }
+        return {name: value for name, value in found.items() if value is not None}
 
     def command(self, *arguments: str) -> str:
         """What a command of `genkan` prints, which must go well."""
@@ -173,7 +176,7 @@ COMMANDS = ("GENKAN_DATA", "GENKAN_DATABASE")
 
 
 @contextmanager
-def a_farm(folder: Path, cluster: Cluster, count: int, **settings: str) -> Iterator[Farm]:
+def a_farm(folder: Path, cluster: Cluster, count: int, **settings: str | None) -> Iterator[Farm]:
     """Start nodes on a database of their own, all at once."""
     import psycopg
 

@@ -38,7 +38,7 @@ def test_a_node_half_a_minute_from_its_database_is_not_ready_and_issues_nothing(
     right = farm.nodes[0]
     file = farm.folder / f"ahead{ahead}"
     file.write_text(str(ahead))
-    wrong = farm.begin(program=("-c", WRONG, str(file)))
+    wrong = farm.begin(("-c", WRONG, str(file)))
     wrong.wait_until_ready()
     address = an_address()
     tokens = signed_up(farm, address, right)
@@ -70,7 +70,7 @@ def test_a_node_half_a_minute_from_its_database_is_not_ready_and_issues_nothing(
 def test_a_node_a_few_seconds_apart_gets_no_requests_but_answers_those_under_way(farm: Farm) -> None:
     file = farm.folder / "few"
     file.write_text("10")
-    wrong = farm.begin(program=("-c", WRONG, str(file)))
+    wrong = farm.begin(("-c", WRONG, str(file)))
     wrong.wait_until_ready()
 
     assert signed_up(farm, an_address(), wrong)["access_token"]

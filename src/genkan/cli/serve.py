@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -37,6 +38,13 @@ from genkan.cli.common import CONTEXT, one_sentence
     default=None,
     help="File of the tenant that a new deployment begins with.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="How many processes serve, with --database. SIGHUP replaces one after the other. [1]",
+)
+@click.option("--inherited", default="", hidden=True, help="What a worker is told by its parent.")
 def serve(
     config: Path | None,
     host: str | None,
@@ -44,6 +52,8 @@ def serve(
     data: Path | None,
     database: str | None,
     seed: Path | None,
+    workers: int | None,
+    inherited: str,
 ) -> None:
     """
     Serve the tenants of a folder, or of a PostgreSQL database, to the world.
@@ -55,9 +65,28 @@ def serve(
     Examples:
       genkan serve --config genkan.toml                     everything else is in the file
       genkan serve --data /var/lib/genkan --seed shop.toml  a new deployment begins with the tenant of shop.toml
+      genkan serve --config genkan.toml --workers 4         four processes, where the file names a PostgreSQL
     """
     from genkan import bootstrap, settings
 
-    given = {"config": config, "host": host, "port": port, "data": data, "database": database, "seed": seed}
+    given = {
+        "config": config,
+        "host": host,
+        "port": port,
+        "data": data,
+        "database": database,
+        "seed": seed,
+        "workers": workers,
+    }
+
+    def read() -> settings.Settings:
+        return settings.read(os.environ, given)
+
     with one_sentence():
-        bootstrap.run_production(settings.read(os.environ, given))
+        found = read()
+        if inherited or found.workers == 1:
+            bootstrap.run_production(found, inherited)
+        else:
+            options = [f"--{name}={value}" for name, value in given.items() if value is not None]
+            command = [sys.executable, "-m", "genkan", "serve", *options, "--inherited"]
+            sys.exit(bootstrap.run_workers(found, command, read))

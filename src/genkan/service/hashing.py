@@ -32,8 +32,9 @@ NICE = 10
 class Hashing:
     """The pool of password work."""
 
-    def __init__(self, workers: int = 0) -> None:
-        count = workers or os.cpu_count() or 1
+    def __init__(self, workers: int = 0, processes: int = 1) -> None:
+        """`workers` 0: as many as there are processors for each of so many processes."""
+        count = workers or max(1, (os.cpu_count() or 1) // processes)
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="hashing", initializer=_step_back)
         self._limit = count * QUEUE_PER_WORKER
         self._waiting = 0

@@ -12,6 +12,7 @@ import asyncio
 import errno
 import hmac
 import os
+import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -652,6 +653,9 @@ def _plain(status: int, error: str, description: str, *headers: tuple[str, str])
 
 # Serving. -------------------------------------------------------------------------------------------
 
+HANDSHAKE_SECONDS = 0.5
+"""Before then somebody may have connected who is not seen yet: TLS is being agreed upon."""
+
 GRACE_SECONDS = 3
 """How long open requests may go on when the process is asked to stop."""
 
@@ -794,12 +798,22 @@ class _Server(uvicorn.Server):
         app: App,
         on_ready: Callable[[], None],
         beside: tuple[_Beside, list[socket.socket]] | None,
+        drain: float,
     ) -> None:
         super().__init__(config)
+        self._drain = drain
         self._app = app
         self._on_ready = on_ready
         self._beside = beside
         self._other: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A hang-up asks for a stop as any other signal does, and cuts nobody off."""
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, self.handle_exit)
+        with super().capture_signals():
+            yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -811,7 +825,17 @@ class _Server(uvicorn.Server):
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
         self._app.end_streams()
+        # What comes on connections that are open is answered, and whoever asked is told to connect anew, elsewhere. One
+        # on which nothing comes is closed at the end: whoever asks at just that moment must ask again.
+        self.server_state.default_headers.append((b"connection", b"close"))
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < self._drain and not self.force_exit:
+            if not self.server_state.connections and passed > HANDSHAKE_SECONDS:
+                break
+            await asyncio.sleep(0.05)
         if self._beside is not None and self._other is not None:  # It asks the databases, which close next.
             self._beside[0].should_exit = True
             await self._other
@@ -854,17 +878,19 @@ def serve(
     certificate: str | None = None,
     private_key: str | None = None,
     management: tuple[Management, list[socket.socket]] | None = None,
+    drain: float = 0,
 ) -> None:
     """
     Serve until the process is asked to stop. `certificate` and `private_key` are paths of PEM files.
 
-    `management` is served beside, on sockets of its own.
+    `management` is served beside, on sockets of its own. `drain` is for how many seconds after that connections are
+    left open on which nothing is under way.
     """
     config = _config(
         app, lifespan="on", timeout_keep_alive=75, ssl_certfile=certificate, ssl_keyfile=private_key
     )
     with suppress(KeyboardInterrupt):  # Ctrl+C is how a person asks it to stop.
-        _Server(config, app, on_ready, _besides(management)).run(sockets=sockets)
+        _Server(config, app, on_ready, _besides(management), drain).run(sockets=sockets)
 
 
 def _besides(
