@@ -211,6 +211,9 @@ class Play:
         step.pop("shows")
         step.pop("quiet", None)
 
+    def _sign_in(self, by: str, step: dict[str, Any]) -> None:
+        self.advance(words.SignIn(tuple(self.shown(what, by) for what in step.pop("shows"))))
+
     def _operators_contain(self, by: str, step: dict[str, Any]) -> None:
         self.advance(words.OperatorContain(by=by, approved_by=step.pop("with", None), reason="called"))
 

@@ -24,6 +24,7 @@ from tests.wire import strict
 from tests.wire.authenticator import BE, UP, UV, Key, b64
 from tests.wire.claimants import Claimant
 from tests.wire.journeys import OPENID, PASSWORD, first_factor_by_password, proven
+from tests.wire.policies import for_everybody
 from tests.wire.servers import World
 from tests.wire.test_owner import a_person, ask, token
 from tests.wire.test_passkeys import ORIGIN, PASSKEYS, every, registered, removed
@@ -527,3 +528,80 @@ def test_the_audit_says_what_was_tried(world: World) -> None:
     rows = world.run(world.store.trail(entry.correlation_id))
     proofs = [(r.record.reason, r.record.detail.get("kind")) for r in rows if ":prove:" in r.record.action]
     assert proofs == [(Reason.WRONG_PASSKEY, "passkey"), ("", "passkey")]
+
+
+# In an emergency. -----------------------------------------------------------------------------------
+
+
+def held(world: World, *, synced: bool = False, age: int = 8) -> tuple[str, Key]:
+    """Somebody whose passkey is so many days old, and whose account a weak proof has contained."""
+    address, key = has_passkey(world, synced=synced)
+    world.advance(age * 24 * 3600)
+    email = identifiers.email(address)
+    assert email is not None
+    world.run(world.store.run(Needs(identifier=email.key, whole=True), decides(contains())))
+    return address, key
+
+
+def state(world: World, address: str) -> str:
+    return world.run(world.store.read(Needs(subject=world.subject(address).id))).emergency.state
+
+
+@pytest.mark.proves("DT-17")
+def test_an_anchor_that_signs_in_lifts_the_hold_and_gets_tokens(world: World) -> None:
+    address, key = held(world)
+    before = state(world, address)
+    tokens = signs_in(world, address, key).ok()
+    by_password = first_factor_by_password(world, address, OPENID)
+    renewed = world.post(
+        strict.TOKEN,
+        client_id=world.password_app,
+        grant_type="refresh_token",
+        refresh_token=tokens["refresh_token"],
+    )
+    (stored,) = every(world, address)
+    kinds = {e.correlation_id: [s.kind for s in e.steps] for e in world.sign_ins(address) if e.interactive}
+    flow = next(id for id, proven in kinds.items() if proven == [Kind.PASSKEY])
+    rows = [row.record for row in world.run(world.store.trail(flow))]
+
+    assert (before, state(world, address)) == ("contained", "normal")
+    # Whoever raised the alarm knew the password; who has the key is not held up by it.
+    assert by_password.error == ("invalid_request", "", 50142)
+    assert renewed.status == 200
+    assert stored.passkey is not None
+    assert stored.passkey.counter == key.counter
+    assert [r.client for r in rows if r.action == "emergency:lifted"] == [world.password_app]
+
+
+@pytest.mark.proves("CA-05", "DT-17")
+def test_after_the_lift_policy_says_what_it_says_to_everybody(world: World) -> None:
+    address, key = held(world)
+    with world.changed(for_everybody("block")):
+        refused = signs_in(world, address, key)
+
+    assert refused.error[2] == 53003
+    assert state(world, address) == "normal"
+
+
+@pytest.mark.proves("CA-05")
+@pytest.mark.parametrize(
+    ("synced", "age"), [(True, 8), (False, 3)], ids=["a synced one", "one of three days ago"]
+)
+def test_no_other_passkey_gets_past_a_hold(world: World, synced: bool, age: int) -> None:
+    address, key = held(world, synced=synced, age=age)
+    answer = signs_in(world, address, key).ok()
+
+    assert answer["challenge_type"] == "redirect"
+    assert state(world, address) == "contained"
+
+
+@pytest.mark.proves("DT-16")
+def test_a_wrong_signature_neither_lifts_nor_learns_of_a_hold(world: World) -> None:
+    address, key = held(world)
+    question = asked(world, address)
+    wrong = answered(world, question, as_if_of(Key(), key).signed(question["public_key"], ORIGIN))
+    question = again(world, question.token)
+    untouched = answered(world, question, flagged(key, UP).signed(question["public_key"], ORIGIN))
+
+    assert wrong.error == untouched.error == REFUSED
+    assert state(world, address) == "contained"

@@ -65,6 +65,7 @@ from genkan.engine.messages import (
     NeedCheck,
     NeedChoice,
     NeedIdentifier,
+    NeedLift,
     NeedNewPassword,
     NeedProof,
     NeedResume,
@@ -494,6 +495,8 @@ def _right(
     flow, found = suspicion.noticed(steps.proven(flow, proven), facts, words)
     effects = (*effects, *found)
     if (stopped := held.stopped(flow, event, facts)) is not None:
+        if isinstance(stopped.reply, NeedLift):
+            return stopped
         return replace(stopped, effects=(*stopped.effects, *effects))
     if (unfit := steps.unfit_account(flow, facts)) is not None:
         return steps.close(before, event, facts, unfit)

@@ -15,7 +15,7 @@ from genkan.engine.emergency import account, gate
 from genkan.engine.emergency.case import NORMAL, Shown, State
 from genkan.engine.emergency.words import Facts as World
 from genkan.engine.flow import Closed, Flow
-from genkan.engine.messages import Event, Facts, Refused, Step
+from genkan.engine.messages import Event, Facts, NeedLift, Refused, Step
 from genkan.engine.transaction import Loaded
 from genkan.model import Evidence, Grant, Kind, Purpose, Reason, RiskLevel
 
@@ -45,7 +45,9 @@ def stopped(flow: Flow, event: Event, facts: Facts, act: gate.Act | None = None)
         # Apps know of no redirect where the code of a reset is proven.
         refused = Refused(reason=Reason.BLOCKED_BY_POLICY, detail="" if _is_quiet(facts) else ON_HOLD)
         return steps.kept(replace(flow, stage=Closed(outcome=refused.reason)), event, facts, refused)
-    if isinstance(verdict, gate.Fallback | gate.LiftFirst):
+    if isinstance(verdict, gate.LiftFirst):
+        return Step(flow=None, reply=NeedLift(proofs))
+    if isinstance(verdict, gate.Fallback):
         return _web(flow, event, facts)
     return steps.close(flow, event, facts, Reason.ENROLMENT_BLOCKED if act == "enrol" else Reason.NO_METHOD)
 

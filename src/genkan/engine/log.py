@@ -26,6 +26,7 @@ from genkan.engine.messages import (
     NeedChoice,
     NeedClearance,
     NeedEnrolment,
+    NeedLift,
     Ready,
     Refused,
     Renew,
@@ -56,7 +57,7 @@ ENDS = frozenset(
 def entry(before: Flow | None, event: Event, facts: Facts, step: Step) -> LogSignIn | None:
     """What the log says after this step; None where it has nothing to add."""
     client, flow, reply = facts.client, step.flow or before, step.reply
-    if client is None or isinstance(reply, NeedCheck | NeedClearance | NeedCall):
+    if client is None or isinstance(reply, NeedCheck | NeedClearance | NeedCall | NeedLift):
         return None
     if isinstance(event, Renew):
         return _of_refresh(event, client, facts, step)

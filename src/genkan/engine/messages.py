@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from genkan.engine.emergency.case import NORMAL, Emergency
+from genkan.engine.emergency.case import NORMAL, Emergency, Shown
 from genkan.engine.flow import Flow, Offers, guid
 from genkan.model import (
     SECURITY_INFO_API,
@@ -244,6 +244,16 @@ class NeedClearance(Struct, frozen=True, kw_only=True):
     enrolling: bool
 
 
+class NeedLift(Struct, frozen=True):
+    """
+    To the shell, never to a client: an anchor signs in to a held account. Commit the lift, then decide the step again.
+
+    Of the step itself nothing is written before, so the same proof is right again, on the account as it is by then.
+    """
+
+    shown: tuple[Shown, ...]
+
+
 class Question(Struct, frozen=True, kw_only=True):
     """What an extension is asked. Two that are equal have one answer."""
 
@@ -322,6 +332,7 @@ Reply = (
     | NeedCheck
     | NeedClearance
     | NeedCall
+    | NeedLift
     | Ready
     | Web
     | Refused

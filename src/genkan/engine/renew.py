@@ -9,7 +9,7 @@ from __future__ import annotations
 from genkan.engine import extensions, held
 from genkan.engine.messages import Blocks, Effect, Facts, Fails, PutGrant, Ready, Record, Refused, Renew, Step
 from genkan.engine.plan import judge_grant
-from genkan.engine.steps import applied, asks, stop
+from genkan.engine.steps import applied, asks, owes_password, stop
 from genkan.model import Client, Reason
 from genkan.policy.model import Decision
 from genkan.tokens import grants, scopes
@@ -42,7 +42,7 @@ def renew(event: Renew, client: Client, facts: Facts) -> Step:
         return _not_renewed(client, facts, reason)
     if subject.status != "active":
         return _not_renewed(client, facts, Reason.GRANT_OF_DISABLED_SUBJECT)
-    if subject.must_change_password:
+    if owes_password(subject, redeemed.grant.evidence):
         return _not_renewed(client, facts, Reason.GRANT_NEEDS_NEW_PASSWORD)
     demand = event.demand or scopes.again(redeemed.grant.demand, client, facts.directory.apis)
     if isinstance(demand, Reason):

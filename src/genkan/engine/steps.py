@@ -29,7 +29,7 @@ from genkan.engine.messages import (
     Step,
     Web,
 )
-from genkan.model import Channel, Client, Evidence, Identifier, Message, Purpose, Reason, Subject
+from genkan.model import Channel, Client, Evidence, Identifier, Kind, Message, Purpose, Reason, Subject
 from genkan.policy.model import Applied, Decision
 
 NOT_ABOUT_IT = frozenset({"notApplied", "notEnabled", "reportOnlyNotApplied"})
@@ -178,8 +178,15 @@ def unfit_account(flow: Flow, facts: Facts) -> Reason | None:
         return None
     if subject.status != "active":
         return Reason.SUBJECT_DISABLED
-    must_change = subject.must_change_password and flow.purpose is not Purpose.RESET_PASSWORD
-    return Reason.PASSWORD_MUST_CHANGE if must_change else None
+    if flow.purpose is Purpose.RESET_PASSWORD or not owes_password(subject, flow.evidence):
+        return None
+    return Reason.PASSWORD_MUST_CHANGE
+
+
+def owes_password(subject: Subject, evidence: tuple[Evidence, ...]) -> bool:
+    """The password must be changed before these proofs count. It says nothing of a passkey, which needs none."""
+    has_key = any(e.kind is Kind.PASSKEY and e.part == "first" for e in evidence)
+    return subject.must_change_password and not has_key
 
 
 def holder(identifier: Identifier, facts: Facts) -> Subject | None:

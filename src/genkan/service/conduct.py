@@ -40,6 +40,7 @@ from genkan.engine.messages import (
     NeedCall,
     NeedCheck,
     NeedClearance,
+    NeedLift,
     Prove,
     Question,
     Ready,
@@ -183,6 +184,9 @@ class Conductor:
                 heard = (*heard, (question, await self._extensions.ask(question, signals)))
                 given_up = Reason.EXTENSION_FAILED
                 continue
+            if isinstance(answer.reply, NeedLift):
+                given_up = Reason.WRONG_PASSKEY
+                continue
             if isinstance(answer.reply, Ready) and answer.now is not None:
                 return replace(answer, tokens=self._issuer.mint(answer.reply, answer.now))
             return answer
@@ -316,6 +320,16 @@ class _Step:
         self.delivers, self.alarms = False, []
         if isinstance(reply, NeedClearance | NeedCall):
             return Change(), Answer(reply=reply)  # A mere question: with its answer all is decided anew.
+        if isinstance(reply, NeedLift):
+            lift = account.lifted(
+                loaded,
+                reply.shown,
+                self._entropy,
+                client=self._ask.client,
+                correlation_id=flow.correlation_id if flow is not None else "",
+            )
+            self.delivers = any(isinstance(e, Deliver | Emit) for e in lift.effects)
+            return Change(effects=(*brought, *lift.effects)), Answer(reply=reply)
         lives = flow is not None and not isinstance(flow.stage, Closed)
         comes_to_nothing = found is None and (not lives or isinstance(reply, Refused))
         kept = None if flow is found or comes_to_nothing else flow
@@ -394,7 +408,7 @@ def _goes_on(flow: Flow | None, event: Event, reply: Reply) -> bool:
     """A further event counts where nothing was refused and the flow now waits for it."""
     return (
         flow is not None
-        and not isinstance(reply, Refused | NeedCheck | NeedClearance | NeedCall)
+        and not isinstance(reply, Refused | NeedCheck | NeedClearance | NeedCall | NeedLift)
         and type(event) in LAWFUL[type(flow.stage)]
     )
 

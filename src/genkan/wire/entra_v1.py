@@ -41,6 +41,7 @@ from genkan.engine.messages import (
     NeedClearance,
     NeedEnrolment,
     NeedIdentifier,
+    NeedLift,
     NeedNewPassword,
     NeedProof,
     NeedResume,
@@ -487,7 +488,7 @@ def write(request: Request, answer: Answer, now: datetime) -> Response:
             return json_response({**token, "status": "succeeded"})
         case NeedChoice() | NeedResume():
             return json_response(token)
-        case Ready() | NeedCheck() | NeedClearance() | NeedCall() | NeedIdentifier():
+        case Ready() | NeedCheck() | NeedClearance() | NeedCall() | NeedLift() | NeedIdentifier():
             return write_refused(request, Refused(reason=Reason.FAULT), now)
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from genkan.engine import reserve, signals
 from genkan.engine.emergency import words
-from genkan.engine.emergency.case import NORMAL, Family, Means, Method, Parameters
+from genkan.engine.emergency.case import NORMAL, Family, Means, Method, Parameters, Shown
 from genkan.engine.emergency.protocol import FAILURES, advance
 from genkan.engine.flow import guid
 from genkan.engine.messages import (
@@ -248,6 +248,15 @@ def _marked(held: Authenticator, mark: words.Mark, now: datetime) -> Authenticat
             return replace(held, state=mark.state)
         case "removed" | "spent":
             return replace(held, state="tombstoned", removed_at=now)
+
+
+def lifted(
+    loaded: Loaded, shown: tuple[Shown, ...], entropy: Entropy, *, client: str, correlation_id: str
+) -> Change:
+    """The change by which whoever signs in with an anchor ends a hold, before anything else is decided (I4)."""
+    step = advance(loaded.emergency, words.SignIn(shown), facts(loaded, entropy))
+    named = loaded.directory.clients.get(client)
+    return change(step, loaded, client=client, correlation_id=correlation_id, app=named.name if named else "")
 
 
 # What time has brought about. -----------------------------------------------------------------------

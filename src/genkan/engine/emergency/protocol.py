@@ -79,6 +79,7 @@ from genkan.engine.emergency.words import (
     Resolve,
     Restoration,
     Show,
+    SignIn,
     Start,
     Status,
     Step,
@@ -743,6 +744,18 @@ def _ask_lift(draft: _Draft, event: AskLift) -> Reply:
     return _lift(draft)
 
 
+def _sign_in(draft: _Draft, event: SignIn) -> Reply:
+    """E7 without a claim: an anchor that the case has neither zeroed nor demoted signs in to a contained account."""
+    if draft.emergency.state != "contained":
+        return _no(draft, Refusal.STATE_CHANGED, "not contained")
+    for shown in event.shown:
+        item, method = evidence.judged(shown, shown.key, draft.world), draft.world.method(shown.method)
+        is_firm = method is not None and method.is_anchor and method.id not in draft.case.demoted
+        if isinstance(item, Item) and is_firm:
+            return _lift(draft)
+    return _no(draft, Refusal.EVIDENCE_INSUFFICIENT, "no anchor")
+
+
 def _lift(draft: _Draft) -> Reply:
     case = draft.case
     raised_by = max((c.triggered for c in case.claims), default=0)
@@ -1394,6 +1407,7 @@ _HANDLERS: dict[type, Callable[[_Draft, Any], Reply]] = {
     OutsideSignal: _outside_signal,
     Extend: _extend,
     AskLift: _ask_lift,
+    SignIn: _sign_in,
     Show: _show,
     Answer: _answer,
     Attest: _attest,

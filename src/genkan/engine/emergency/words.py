@@ -82,6 +82,12 @@ class AskLift(Struct, frozen=True):
     key: str
 
 
+class SignIn(Struct, frozen=True):
+    """Somebody signs in to a contained account, and has shown this: an anchor lifts the hold (E7)."""
+
+    shown: tuple[Shown, ...]
+
+
 class Show(Struct, frozen=True):
     """Add an item of evidence to a claim."""
 
@@ -203,6 +209,7 @@ Event: TypeAlias = (
     | OutsideSignal
     | Extend
     | AskLift
+    | SignIn
     | Show
     | Answer
     | Attest
