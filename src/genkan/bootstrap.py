@@ -59,6 +59,7 @@ from genkan.service.telephony_risk import HttpTelephonyRisk
 from genkan.service.worker import Worker
 from genkan.settings import LOOPBACK, BadSettings, Settings, hosts
 from genkan.store import carrying
+from genkan.store.journal import Journal
 from genkan.store.migrations import newest
 from genkan.store.places import Places, places
 from genkan.store.sealed_file import Lock, Opener, frames, written
@@ -151,6 +152,7 @@ class Surroundings:
                 "Give another file, or leave the setting out."
             ) from None
         self.webhook_client_id = settings.webhook_client_id
+        self.journal = settings.journal
         self.telephony_risk = None
         if settings.telephony_risk_url:
             token = _token(settings.telephony_risk_token_file)
@@ -225,6 +227,7 @@ class TenantRuntime:
         around = surroundings or Surroundings()
         self.id = tenant_id
         self.store = store
+        self._journal = around.journal
         self.receipts = Receipts(store, keys.of(KeyPurpose.RECEIPTS, tenant_id))
         self._clock = clock
         self._ring = KeyRing()
@@ -351,6 +354,8 @@ class TenantRuntime:
 
     async def start(self, sender: Sender) -> None:
         """Make the first signing keys if there are none, and begin the background work."""
+        if self._journal is not None:
+            await self.store.keep(Journal(self._journal, self.id))
         await self.store.give_back_leases()
         await self._rotate_keys()
         way_out = OtpSend(self._calls, sender, self.store.directory)
@@ -501,7 +506,9 @@ class Office(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def administering(folder: Path, tenant: str | None, database: str = "") -> AsyncIterator[Office]:
+async def administering(
+    folder: Path, tenant: str | None, database: str = "", journal: Path | None = None
+) -> AsyncIterator[Office]:
     """
     The door of a tenant of this deployment: of one in a file for as long as no server owns it.
 
@@ -521,6 +528,8 @@ async def administering(folder: Path, tenant: str | None, database: str = "") ->
         ) from None
     hashing = Hashing()
     try:
+        if journal is not None:
+            await store.keep(Journal(journal, id))
         door = Door(store=store, hashing=hashing, on_deliver=lambda: None, now=clock.now)
         yield _office(door, store, clock, keys, id)
     finally:

@@ -183,6 +183,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Folder of the databases and the master key."""
     database: str = ""
     """PostgreSQL's address, as `postgresql://genkan@db.example/genkan`; without it tenants are files in `data`."""
+    journal: Path | None = None
+    """
+    A file, on another disk than the database, that tells what a restore must not undo: accounts held, codes on paper
+    spent, methods and secrets taken away. Every process of the deployment needs one, the commands too.
+    """
     database_connections: int = 10
     """Connections to PostgreSQL at most, of one process."""
     database_prepares: bool = True
@@ -285,6 +290,7 @@ OPTIONAL_FILES = (
     "telephony_risk_token_file",
     "webhook_authorities",
     "metrics_token_file",
+    "journal",
 )
 """Empty is as good as not given."""
 
@@ -295,6 +301,7 @@ MAY_BE = {
     "port": "a number from 0 to 65535",
     "data": "a folder",
     "database": "an address of PostgreSQL, as postgresql://user@host/name",
+    "journal": "a file",
     "database_connections": "a number from 2 to 1000",
     "database_prepares": "true or false",
     "tls": "true or false",

@@ -16,20 +16,23 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from genkan.cli import main
 from genkan.engine import reserve
 from genkan.engine.emergency.case import LOCKED
-from genkan.engine.messages import PutReserve, RevokeGrants
-from genkan.engine.transaction import Needs
+from genkan.engine.messages import PutAuthenticator, PutReserve, RevokeGrants
+from genkan.engine.transaction import Change, Loaded, Needs
+from genkan.factors import password as passwords
+from genkan.model import Authenticator, Kind, Reserve
 from tests import postgres
 from tests.cli.conftest import Command, Said
 from tests.emergency.on_file import contains, decides
 from tests.server import newest, sign_up_by_code
 from tests.wire import strict
-from tests.wire.journeys import OPENID, PASSWORD, begun, challenged, proven
+from tests.wire.journeys import OPENID, PASSWORD, begun, challenged, first_factor_by_password, proven
 from tests.wire.servers import World, in_process
-from tests.wire.test_owner import CODES, READINESS, a_person, ask, shown, token
+from tests.wire.test_owner import CODES, READINESS, a_person, ask, kept, shown, token
 
 pytestmark = pytest.mark.xdist_group("backups")
 
@@ -137,6 +140,84 @@ def test_nothing_that_was_spent_or_ended_since_comes_back(tmp_path: Path, keys: 
         # People sign in as ever.
         assert signed_in(world, coded)["access_token"]
     at(data, "logs", "verify").ok()
+
+
+@pytest.mark.proves("BKP-02")
+def test_what_a_journal_tells_is_done_again(tmp_path: Path, keys: Path, at: Any) -> None:
+    data, file, journal = (tmp_path / name for name in ("data", "nightly.backup", "journal"))
+    with in_process(data, journal=journal) as world:
+        spender, lost, stopped, changed, calm = (a_person(world) for _ in range(5))
+        papers = {
+            who: ask(world, "POST", CODES, token(world, who), {}).ok()["codes"] for who in (spender, calm)
+        }
+        at(data, "backup", file, *_to(keys)).ok()
+        before = kept(world, spender)
+        world.run(
+            world.store.run(
+                Needs(subject=before.subject, reserve=True),
+                lambda loaded: (Change(effects=(PutReserve(spent_first(loaded)),)), None),
+            )
+        )
+        assert [shown(world, spender, code) for code in papers[spender]].count(False) == 1
+        dead = next(code for code in papers[spender] if not shown(world, spender, code))
+        world.run(world.store.run(Needs(subject=world.subject(lost).id, whole=True), decides(contains())))
+        old = held_password(world, changed)
+        material = passwords.hash_new("other words at dawn", b"s" * 16)
+        world.run(
+            world.store.run(
+                Needs(subject=old.subject),
+                lambda loaded: (
+                    Change(
+                        effects=(PutAuthenticator(replace(old, material=material, changed_at=loaded.now)),)
+                    ),
+                    None,
+                ),
+            )
+        )
+    at(data, "user", "update", stopped, "--disable", "--journal", journal).ok()
+
+    said = at(
+        data, "restore", file, "--identity", keys / "backup.key", "--replace", "--yes", "--replay", journal
+    ).ok()
+
+    assert "Codes on paper are as they were." in said.out
+    with in_process(data, journal=journal) as world:
+        for who, texts in papers.items():
+            assert {code for code in texts if not shown(world, who, code)} == ({dead} & set(texts))
+        account = world.run(world.store.read(Needs(subject=world.subject(lost).id, whole=True)))
+        assert account.emergency.state == "frozen"
+        assert account.subject is not None
+        assert account.subject.id in said.out
+        for who in (lost, stopped, changed):
+            assert "access_token" not in first_factor_by_password(world, who, OPENID).body
+        assert world.subject(stopped).status == "disabled"
+        assert world.subject(changed).must_change_password
+        assert first_factor_by_password(world, calm, OPENID).ok()["access_token"]
+    missing = tmp_path / "missing"
+    assert (
+        "cannot be read"
+        in at(
+            data,
+            "restore",
+            file,
+            "--identity",
+            keys / "backup.key",
+            "--replace",
+            "--yes",
+            "--replay",
+            missing,
+        ).no()
+    )
+
+
+def spent_first(loaded: Loaded) -> Reserve:
+    assert loaded.reserve is not None
+    return reserve.spent(loaded.reserve, [m.id for m in reserve.methods(loaded.reserve)][:1], loaded.now)
+
+
+def held_password(world: World, address: str) -> Authenticator:
+    held = world.run(world.store.read(Needs(subject=world.subject(address).id, whole=True))).held
+    return next(a for a in held if a.kind is Kind.PASSWORD)
 
 
 @pytest.mark.proves("BKP-02")

@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genkan.cli.common import CONTEXT, actor, agreed, as_json, database, deployment, destroys, one_sentence
+from genkan.cli.common import (
+    CONTEXT,
+    actor,
+    agreed,
+    as_json,
+    database,
+    deployment,
+    destroys,
+    journal,
+    one_sentence,
+)
 from genkan.cli.showing import as_facts, as_lines, as_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from genkan.store.carrying import Carried, Contents
+    from genkan.store.carrying import Bearing, Carried, Contents
     from genkan.store.sealed_file import Lock, Opener
 
 IDENTITY = click.option(
@@ -104,6 +114,12 @@ def backup(
     is_flag=True,
     help="Nobody has used the tenants since the backup was made, so codes on paper are still good.",
 )
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="A journal, which tells what was done since; give those of all nodes. [GENKAN_JOURNAL]",
+)
 @destroys
 @deployment
 @as_json
@@ -113,6 +129,7 @@ def restore(
     passphrase_file: Path | None,
     replace: bool,
     stopped: bool,
+    replay: tuple[Path, ...],
     yes: bool,
     dry_run: bool,
     data: Path,
@@ -122,20 +139,26 @@ def restore(
     """
     Put the tenants of a backup into a folder or database that has none of them. Its master key has to be there.
 
-    Everybody signs in anew. Codes on paper may have been spent since, so they are worthless, unless you say --stopped;
-    accounts that were in an emergency are frozen.
+    Everybody signs in anew. What a journal tells is done again: accounts are held, methods and secrets gone, codes on
+    paper spent. Without one that is whole all codes on paper are worthless, unless you say --stopped.
 
     \b
     Examples:
       genkan restore nightly.backup --identity backup.key --dry-run
-      genkan restore nightly.backup --identity backup.key --data /srv/genkan
+      genkan restore nightly.backup --identity backup.key --replay node1.journal --replay node2.journal
       genkan restore shop.backup --tenant shop --replace --yes
     """
     from genkan import bootstrap
     from genkan.engine.aftermath import Since
+    from genkan.store.journal import told
 
-    if identity is not None and passphrase_file is not None:
-        raise click.UsageError("Give --identity or a passphrase.")
+    def since(bearing: Bearing) -> Since:
+        return Since(is_whole=True) if stopped else told(journals, bearing.id, bearing.at)
+
+    if (identity is not None and passphrase_file is not None) or (stopped and replay):
+        raise click.UsageError("Give --identity or a passphrase, and --replay or --stopped.")
+    kept = journal()
+    journals = replay or ((kept,) if kept is not None and kept.exists() else ())
     with one_sentence():
         opener, place = _opener(identity, passphrase_file), database()
         found = bootstrap.contents(file, opener)
@@ -153,7 +176,7 @@ def restore(
                 tenant=tenant,
                 database=place,
                 replace=replace,
-                since=lambda _: Since(is_whole=stopped),
+                since=since,
             )
         )
     if as_json:
@@ -162,8 +185,13 @@ def restore(
     for carried, held in done:
         _show_one(carried)
         if held:
-            click.echo(f"\nFrozen, since an emergency of theirs may have gone on: {', '.join(held)}")
-    click.echo("\nEverybody signs in anew. Start the server.")
+            click.echo(f"\nFrozen, because of an emergency: {', '.join(held)}")
+    paper = (
+        "Codes on paper are as they were."
+        if all(since(c.bearing).is_whole for c, _ in done)
+        else "Codes on paper are worthless: no journal tells of all the time since the backup."
+    )
+    click.echo(f"\nEverybody signs in anew. {paper} Start the server.")
 
 
 def _show(found: Contents) -> None:

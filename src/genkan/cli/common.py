@@ -50,13 +50,32 @@ def deployment(command: Command) -> Command:
         callback=_remember,
         help="PostgreSQL's address, where the tenants are there; the folder has the master key.",
     )
+    journal = click.option(
+        "--journal",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="GENKAN_JOURNAL",
+        expose_value=False,
+        is_eager=True,
+        callback=_remember_journal,
+        hidden=True,
+    )
     tenant = click.option("--tenant", default=None, help="Which tenant, where there are several.")
-    return data(database(tenant(command)))
+    return data(database(tenant(journal(command))))
 
 
 def database() -> str:
     """What `--database` says; empty where the tenants are files."""
     return str(click.get_current_context().meta.get("genkan.database") or "")
+
+
+def journal() -> Path | None:
+    """Where the journal is kept (`GENKAN_JOURNAL`); None where none is."""
+    found: Path | None = click.get_current_context().meta.get("genkan.journal")
+    return found
+
+
+def _remember_journal(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+    context.meta["genkan.journal"] = value
 
 
 def _remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -118,10 +137,10 @@ def done(
     """What an act at a tenant's door came to. A refusal ends the command with its sentence."""
     from genkan import bootstrap
 
-    place = database()
+    place, kept = database(), journal()
 
     async def run() -> T | Refusal:
-        async with bootstrap.administering(data, tenant, place) as office:
+        async with bootstrap.administering(data, tenant, place, kept) as office:
             return await act(office, actor())
 
     with one_sentence():

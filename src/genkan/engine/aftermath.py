@@ -33,9 +33,12 @@ from genkan.model import Authenticator, Client, Kind, Paper, Reserve, Subject
 OPERATORS: Final = 5
 """The rank by which an account is held that was in an emergency: an anchor can lift it, and nothing weaker (5.4)."""
 
-What = Literal["held", "released", "paper", "stopped", "back", "password", "gone", "key", "client"]
+What = Literal[
+    "begun", "missing", "held", "released", "paper", "stopped", "back", "password", "gone", "key", "client"
+]
 """
-An account is held, and is no more; the codes on paper that are left; an account that may sign in no more, and again; a
+From here on everything is told; some was not, before this;
+an account is held, and is no more; the codes on paper that are left; an account that may sign in no more, and again; a
 new password; a method that is gone; when a signing key ends; what an application still proves itself with.
 """
 
@@ -107,8 +110,8 @@ def _noted(effect: Effect, loaded: Loaded) -> Iterator[tuple[What, str, tuple[st
                 yield "paper", kept.subject, _live(kept), None
         case PutSubject(subject=subject) if subject.revision > 0:
             is_active = subject.status == "active"
-            was = loaded.subject.status if loaded.subject and loaded.subject.id == subject.id else ""
-            if is_active != (was == "active"):
+            was = loaded.subject if loaded.subject and loaded.subject.id == subject.id else None
+            if was is None or is_active != (was.status == "active"):
                 yield "back" if is_active else "stopped", subject.id, (), None
         case PutAuthenticator(authenticator=method) if method.revision > 0:
             if method.removed_at is not None:

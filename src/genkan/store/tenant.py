@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, TypeVar
 
 from genkan import metrics
+from genkan.engine import aftermath
 from genkan.engine.aftermath import Since
 from genkan.engine.messages import Detection, Directory, Document, Record, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
@@ -38,6 +39,7 @@ from genkan.model import Group, Stream, Subject
 from genkan.store import carrying, chain, documents, outbox, people, signals, sql
 from genkan.store.batch import Batches
 from genkan.store.chain import Chain, Chained
+from genkan.store.journal import Journal
 from genkan.store.people import View
 from genkan.store.sealing import CannotOpen, SealBroken, Sealer
 from genkan.telemetry import log
@@ -269,10 +271,16 @@ class Store(Reader):
     def __init__(
         self, tenant_id: str, sealer: Sealer, clock: Callable[[], datetime], chain_key: bytes
     ) -> None:
+        self._journal: Journal | None = None
         super().__init__(tenant_id, sealer, clock, chain_key)
         self._known: documents.Configuration
         """What is configured, as the transaction of the batch sees it."""
         self._chain = Chain(chain_key, lambda: self._batches.writer.execute)
+
+    async def keep(self, journal: Journal) -> None:
+        """Tell a journal from now on what a restore must not undo; whatever steps write."""
+        self._journal = journal
+        journal.begin(await self.time())
 
     # The port. -------------------------------------------------------------------------------------------------------
 
@@ -498,6 +506,8 @@ class Store(Reader):
         return answer
 
     def _write(self, change: Change, loaded: Loaded) -> None:
+        if self._journal is not None:
+            self._journal.note(tuple(aftermath.noted(change, loaded, self._tenant)))
         now: list[sql.Write] = []
         appended: list[sql.Write] = []
         for write in sql.writes(change, loaded, self._sealer):
