@@ -626,6 +626,41 @@ class Transmitter(Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
 
 
+ControlledKind = Literal["policy", "retention", "approvers", "mass_deletion", "dual_control"]
+"""
+What takes two administrators where the tenant says so: a policy that is on is changed or removed; logs are kept
+longer or shorter; somebody comes to approve; many people are deleted, or the tenant; all this is switched off.
+"""
+
+
+class Approval(Struct, frozen=True, kw_only=True):
+    """An act that waits for a second administrator, and what they said of it (ADM-06)."""
+
+    id: str
+    kind: ControlledKind
+    act: str
+    """What it is called in the log."""
+    target: str
+    name: str
+    """Id and name of what it is about."""
+    payload: str
+    """A digest of exactly what is asked for: another change, or the same on another state, is another act."""
+    changes: str
+    """What would change, as JSON for the eyes of whoever approves, masked as in the log."""
+    asked_by: str
+    """Who asked (`engine.approvals.Person.key`)."""
+    asker: str
+    """Their name."""
+    asked_at: datetime
+    expires_at: datetime
+    verdict: Literal["", "approved", "refused"] = ""
+    judged_by: str = ""
+    judge: str = ""
+    judged_at: datetime | None = None
+    reason: str = ""
+    """What the second one said of it."""
+
+
 class BootstrapToken(Struct, frozen=True, kw_only=True):
     """What makes a tenant's first administration client, once. Its text is shown once and kept nowhere (ADM-01)."""
 
@@ -829,6 +864,12 @@ class Tenant(Struct, frozen=True, kw_only=True):
     What follows for 24 hours from a reset by e-mail where there are text messages for a second factor, since one stolen
     phone may show both: `limited`: the account is at medium risk; `strict`: no code counts as second factor; `off`:
     nothing (SSPR-07).
+    """
+    dual_control: bool = False
+    """
+    What could undo protection takes two administrators: a policy that is on is changed, the time is changed that logs
+    are kept, somebody comes to approve, more than twenty people are deleted in an hour, and this is switched off
+    (ADM-06).
     """
     break_glass: tuple[str, ...] = ()
     """

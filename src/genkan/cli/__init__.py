@@ -12,6 +12,7 @@ import click
 
 from genkan import __version__
 from genkan.cli.app import app
+from genkan.cli.approval import approval
 from genkan.cli.backup import backup, restore
 from genkan.cli.common import CONTEXT
 from genkan.cli.completion import completion
@@ -52,6 +53,7 @@ for _command in (
     backup,
     restore,
     signals,
+    approval,
     logs,
     explain,
     completion,

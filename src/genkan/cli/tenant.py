@@ -231,6 +231,7 @@ def delete(name: str, data: Path, tenant: str | None, yes: bool, dry_run: bool) 
     """
     from genkan import bootstrap
     from genkan.engine.queries import Query
+    from genkan.service.admin import tenants
 
     if tenant not in (None, name):
         raise click.UsageError("--tenant is not for this: the tenant to delete is NAME.")
@@ -242,6 +243,7 @@ def delete(name: str, data: Path, tenant: str | None, yes: bool, dry_run: bool) 
     called, people = looked_at(data, name, look)
     if not agreed(f"Delete the tenant {called} with its {people:,} people", yes=yes, dry_run=dry_run):
         return
+    done(data, name, lambda office, actor: tenants.allow_removal(office.door, actor))
     place = database()
     with one_sentence():
         asyncio.run(bootstrap.remove_tenant(data, name, place))

@@ -18,6 +18,7 @@ from genkan.engine.emergency.case import NORMAL, Emergency, Shown
 from genkan.engine.flow import Flow, Offers, guid
 from genkan.model import (
     SECURITY_INFO_API,
+    Approval,
     Assurance,
     Attempt,
     Attribute,
@@ -582,6 +583,7 @@ Document: TypeAlias = (
     | Stream
     | Transmitter
     | BootstrapToken
+    | Approval
     | tuple[Kind, MethodSettings]
 )
 """One thing that is configured. The settings of a method know their kind only beside them."""
@@ -600,6 +602,7 @@ DocumentKind = Literal[
     "stream",
     "transmitter",
     "bootstrap_token",
+    "approval",
     "method",
 ]
 
@@ -680,6 +683,7 @@ class Directory(Struct, frozen=True, kw_only=True, dict=True):
     streams: Mapping[str, Stream] = field(default_factory=dict)
     transmitters: Mapping[str, Transmitter] = field(default_factory=dict)
     bootstrap_token: BootstrapToken | None = None
+    approvals: Mapping[str, Approval] = field(default_factory=dict)
     revision: int = 0
 
     @cached_property

@@ -215,6 +215,9 @@ STRANGERS_SENDS_OF_PURPOSE = Limit("strangers' codes for one purpose", ((4, 15 *
 STRANGERS_SENDS = Limit("strangers' codes", ((8, 15 * _MINUTE),))
 """The same of the other. Bucket: of strangers."""
 
+DELETIONS = Limit("people deleted by one administrator", ((20, _HOUR),))
+"""Beyond it a second administrator has to agree, where the tenant wants two (ADM-06). Bucket: `deletions`."""
+
 RESETS = Limit("password resets", ((3, _HOUR), (10, _DAY)))
 """Reset flows that sent a code, per account (SSPR-08). Bucket: `resets`."""
 
@@ -432,6 +435,11 @@ def refusals_told(subject: str) -> str:
 def new_places_told(subject: str) -> str:
     """Text messages to a person about sign-ins from new places."""
     return f"told/place/{_hidden(subject)}"
+
+
+def deletions(administrator: str) -> str:
+    """People whom an administrator deleted."""
+    return f"deletions/{_hidden(administrator)}"
 
 
 def client_guesses(client: str, network: str) -> str:

@@ -142,6 +142,10 @@ class View(Protocol):
         """Every group that somebody is in, directly or through other groups."""
         ...
 
+    def history(self, bucket: str) -> tuple[int, ...]:
+        """The history of a limit (`risk.rate`)."""
+        ...
+
     def existing(self, kind: Literal["subject", "group"], ids: Iterable[str]) -> frozenset[str]:
         """Those of these people or groups that there are."""
         ...

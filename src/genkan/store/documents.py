@@ -14,6 +14,7 @@ import msgspec
 from genkan.engine.messages import Directory, Document
 from genkan.engine.transaction import Conflict
 from genkan.model import (
+    Approval,
     BootstrapToken,
     Client,
     Extension,
@@ -51,6 +52,7 @@ _listener = msgspec.json.Decoder(Listener).decode
 _stream = msgspec.json.Decoder(Stream).decode
 _transmitter = msgspec.json.Decoder(Transmitter).decode
 _bootstrap_token = msgspec.json.Decoder(BootstrapToken).decode
+_approval = msgspec.json.Decoder(Approval).decode
 _client = msgspec.json.Decoder(Client).decode
 
 
@@ -87,6 +89,7 @@ def read(execute: sql.Execute, known: Configuration | None, tenant: str) -> Conf
         streams={name: _stream(body) for name, body in bodies.get("stream", {}).items()},
         transmitters={name: _transmitter(body) for name, body in bodies.get("transmitter", {}).items()},
         bootstrap_token=next(map(_bootstrap_token, bodies.get("bootstrap_token", {}).values()), None),
+        approvals={name: _approval(body) for name, body in bodies.get("approval", {}).items()},
         revision=int(revision),
     )
     return Configuration(revision, directory, bool(has_groups))
@@ -158,3 +161,4 @@ def _documents(directory: Directory) -> Iterator[Document]:
     yield from directory.transmitters.values()
     if directory.bootstrap_token is not None:
         yield directory.bootstrap_token
+    yield from directory.approvals.values()

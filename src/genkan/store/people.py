@@ -146,6 +146,11 @@ class View:
         """Return every group that somebody is in, directly or through other groups."""
         return frozenset(group for (group,) in self._execute(sql.GROUPS, (member,)).fetchall())
 
+    def history(self, bucket: str) -> tuple[int, ...]:
+        """Return the history of a limit."""
+        row = self._execute(sql.BUCKETS.format("?"), (bucket,)).fetchone()
+        return sql.history_of(row[1]) if row else ()
+
     def existing(self, kind: Literal["subject", "group"], ids: Iterable[str]) -> frozenset[str]:
         """Return those of these people or groups that there are."""
         table = "directory_group" if kind == "group" else "subject"

@@ -48,6 +48,7 @@ from genkan.engine.messages import (
 )
 from genkan.engine.transaction import Audited, Change, DetectionQuery, Loaded, Needs, SignInQuery, way
 from genkan.model import (
+    Approval,
     Authenticator,
     BootstrapToken,
     Client,
@@ -680,6 +681,8 @@ def key_of(document: Document) -> tuple[DocumentKind, str]:
             return "transmitter", document.id
         case BootstrapToken():
             return "bootstrap_token", document.id
+        case Approval():
+            return "approval", document.id
         case (kind, _):
             return "method", kind.value
 

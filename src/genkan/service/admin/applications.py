@@ -22,6 +22,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from genkan import identifiers
+from genkan.engine.approvals import Control
 from genkan.engine.messages import Directory, Effect, PutDocument, RemoveDocument
 from genkan.model import (
     AppRole,
@@ -35,12 +36,14 @@ from genkan.model import (
 )
 from genkan.service.admin import extensions, flows
 from genkan.service.admin.door import (
+    SECRET,
     Act,
     Actor,
     Done,
     Door,
     Refusal,
     Target,
+    control,
     current,
     differences,
     entropy,
@@ -73,6 +76,7 @@ PERMISSIONS = (
         f"{kind}.{access}.All"
         for kind in (
             "Application",
+            "Approval",
             "AuthenticationContext",
             "CustomAuthenticationExtension",
             "Directory",
@@ -97,6 +101,9 @@ PERMISSIONS = (
     "User.RevokeSessions.All",
 )
 """Every application permission that the administration API knows."""
+
+APPROVE = "Approval.ReadWrite.All"
+"""Who holds it may be the second administrator."""
 
 OBJECTS = UUID("6f6a1c52-6b0d-5f0e-9a56-3b3f2f6f7a10")
 """The name space of object ids."""
@@ -310,18 +317,28 @@ async def change(
         changed = _changed(found, change, view.directory)
         if isinstance(changed, Refusal):
             return changed
+        two = None
         if not isinstance(change.certificates, UnsetType) and changed.client and found.client:
             if (weaker := _weaker(actor, found.client.app_roles)) is not None:
                 return weaker
-            if {c.id for c in found.client.certificates} - {c.id for c in changed.client.certificates}:
+            before, after = found.client.certificates, changed.client.certificates
+            if {c.id for c in before} - {c.id for c in after}:
                 changed = replace(changed, client=replace(changed.client, epoch=changed.client.epoch + 1))
+            fresh = sorted(
+                {sha256(c.der).hexdigest() for c in after} - {sha256(c.der).hexdigest() for c in before}
+            )
+            if fresh:
+                proves = Target(
+                    id=found.object_id, name=found.name, changes=(("keyCredentials", None, fresh),)
+                )
+                two = _by_two(actor, found.client, CREDENTIALS, proves)
         effects: list[Effect] = list(_puts(changed))
         if found.resource is not None and changed.resource is None:
             effects.append(RemoveDocument("resource", app_id))
         target = Target(
             id=changed.object_id, name=changed.name, changes=differences(_seen(found), _seen(changed))
         )
-        return Done(changed, target, tuple(effects))
+        return Done(changed, target, tuple(effects), control=two)
 
     return await door.act(actor, UPDATE, decide, _object_id("application", app_id))
 
@@ -382,7 +399,9 @@ async def add_secret(
         )
         changed = replace(found.client, secrets=(*found.client.secrets, kept))
         target = Target(id=found.object_id, name=found.name, changes=(("passwordCredentials", None, id),))
-        return Done(NewSecret(kept=kept, text=text), target, (PutDocument(changed),))
+        proves = Target(id=found.object_id, name=found.name, changes=(("passwordCredentials", None, SECRET),))
+        two = _by_two(actor, found.client, CREDENTIALS, proves)
+        return Done(NewSecret(kept=kept, text=text), target, (PutDocument(changed),), control=two)
 
     return await door.act(actor, CREDENTIALS, decide, _object_id("application", app_id))
 
@@ -421,7 +440,8 @@ async def grant_role(door: Door, actor: Actor, app_id: str, role: str) -> Applic
             return invalid("A public client cannot hold permissions of its own.", "principalId")
         changed = replace(found.client, app_roles=(*found.client.app_roles, role))
         target = Target(id=found.principal_id, name=found.name, changes=(("appRoles", None, role),))
-        return Done(replace(found, client=changed), target, (PutDocument(changed),))
+        two = control("approvers", GRANT, target) if role == APPROVE else None
+        return Done(replace(found, client=changed), target, (PutDocument(changed),), control=two)
 
     return await door.act(actor, GRANT, decide, _object_id("servicePrincipal", app_id))
 
@@ -441,6 +461,18 @@ async def withdraw_role(door: Door, actor: Actor, app_id: str, role: str) -> App
         return Done(replace(found, client=changed), target, (PutDocument(changed),))
 
     return await door.act(actor, WITHDRAW, decide, _object_id("servicePrincipal", app_id))
+
+
+def approvers(directory: Directory) -> tuple[Client, ...]:
+    """Return the applications that may be the second administrator."""
+    return tuple(client for client in directory.clients.values() if APPROVE in client.app_roles)
+
+
+def _by_two(actor: Actor, client: Client | None, act: Act, target: Target) -> Control | None:
+    """Whoever gives another application that approves a way to prove itself could act as a second administrator."""
+    if client is None or APPROVE not in client.app_roles or actor.id == client.id:
+        return None
+    return control("approvers", act, target)
 
 
 def _weaker(actor: Actor, roles: tuple[str, ...]) -> Refusal | None:

@@ -17,10 +17,20 @@ from msgspec import UNSET, Struct
 from msgspec.structs import asdict
 
 from genkan import identifiers
-from genkan.engine import signals, steps
-from genkan.engine.messages import Deliver, Effect, Emit, Entropy, Facts, Record
+from genkan.engine import approvals, signals, steps
+from genkan.engine.approvals import Control, Person
+from genkan.engine.messages import (
+    Deliver,
+    Effect,
+    Emit,
+    Entropy,
+    Facts,
+    PutDocument,
+    Record,
+    RemoveDocument,
+)
 from genkan.engine.transaction import Change, Conflict
-from genkan.model import Client, Subject, Tenant
+from genkan.model import Approval, Client, ControlledKind, Subject, Tenant
 from genkan.service.hashing import Hashing
 from genkan.service.ports import AdminStore, View
 
@@ -60,6 +70,11 @@ class Actor(Struct, frozen=True, kw_only=True):
     roles: frozenset[str] = frozenset()
     """Of a client: its application permissions. An operator may do everything."""
 
+    @property
+    def person(self) -> Person:
+        """Who it is where two have to be two."""
+        return Person(key=f"{self.kind}:{self.id}", name=self.name)
+
 
 class Act(Struct, frozen=True):
     """What was asked for, in Graph's words for the log."""
@@ -98,6 +113,8 @@ class Done(Struct, Generic[T], frozen=True):
     effects: tuple[Effect, ...] = ()
     others: tuple[Target, ...] = ()
     """Further objects that it is about."""
+    control: Control | None = None
+    """Where it takes two administrators: the act that the second one has to agree to (ADM-06)."""
 
 
 class Door(Struct, frozen=True, kw_only=True):
@@ -119,16 +136,26 @@ class Door(Struct, frozen=True, kw_only=True):
         `about` is the id of what it is about, for the log of a refusal. `decide` may be called more than once.
         Raises: `StoreUnavailable`.
         """
-        delivers = False
+        delivers, draw = False, entropy()
 
         def step(view: View) -> tuple[Change, T | Refusal]:
             nonlocal delivers
             done = decide(view)
             if isinstance(done, Refusal):
                 return Change(effects=(_record(actor, act, (Target(id=about),), done),)), done
+            targets = (done.target, *done.others)
+            approved: Approval | None = None
+            if done.control is not None and view.directory.tenant.dual_control:
+                agreed = _agreed(view, done.control, actor, draw)
+                if isinstance(agreed, _Waits):
+                    record = _record(actor, act, targets, agreed.refusal)
+                    return Change(effects=(*agreed.effects, record)), agreed.refusal
+                approved = agreed
             effects = (*done.effects, *_signals(view, done.effects))
             delivers = any(isinstance(effect, Deliver | Emit) for effect in effects)
-            record = _record(actor, act, (done.target, *done.others), None)
+            record = _record(actor, act, targets, None, approved)
+            if approved is not None:
+                effects = (*effects, RemoveDocument("approval", approved.id))
             return Change(effects=(*effects, record)), done.answer
 
         try:
@@ -162,7 +189,63 @@ def _signals(view: View, effects: Sequence[Effect]) -> tuple[Emit, ...]:
     )
 
 
-def _record(actor: Actor, act: Act, targets: Sequence[Target], refused: Refusal | None) -> Record:
+class _Waits(Struct, frozen=True):
+    """It is not done yet, and this is put down of it."""
+
+    refusal: Refusal
+    effects: tuple[Effect, ...]
+
+
+def _agreed(view: View, control: Control, actor: Actor, draw: Entropy) -> Approval | _Waits:
+    """The word of a second administrator on this very act; else it is put down for one."""
+    known, now = view.directory.approvals, view.now
+    found = approvals.standing(known, control, actor.person, now)
+    if found is not None and found.verdict == "approved":
+        return found
+    effects: list[Effect] = [RemoveDocument("approval", id) for id in approvals.over(known.values(), now)]
+    if found is None:
+        asked = approvals.ask(known, control, actor.person, draw.guid("approval"), now)
+        if isinstance(asked, str):
+            text = f"{approvals.MOST} acts of yours wait for a second administrator already."
+            return _Waits(Refusal(why="forbidden", text=text), tuple(effects))
+        found = asked
+        effects.append(PutDocument(asked))
+    if found.verdict == "refused":
+        text = f"{found.judge} refused this: {found.reason or 'no reason was given'}."
+    else:
+        text = (
+            f"A second administrator has to approve this: it waits as {found.id}. Do it again, exactly so, when they "
+            "have."
+        )
+    refusal = Refusal(why="forbidden", text=text, code="ApprovalRequired", target=found.id)
+    return _Waits(refusal, tuple(effects))
+
+
+def control(kind: ControlledKind, act: Act, target: Target, state: object = None) -> Control:
+    """
+    An act that takes two. `state` is what it is done to: where that is another one by then, it is another act.
+    """
+    return Control(
+        kind=kind,
+        act=act.name,
+        target=target.id,
+        name=target.name,
+        payload=version((kind, act.name, target.id, target.changes, state)),
+        changes=msgspec.json.encode(_changes(target)).decode(),
+    )
+
+
+def _changes(target: Target) -> list[dict[str, str | None]]:
+    return [{"name": name, "old": _logged(old), "new": _logged(new)} for name, old, new in target.changes]
+
+
+def _record(
+    actor: Actor,
+    act: Act,
+    targets: Sequence[Target],
+    refused: Refusal | None,
+    approved: Approval | None = None,
+) -> Record:
     first = targets[0]
     return Record(
         action=act.name,
@@ -179,14 +262,12 @@ def _record(actor: Actor, act: Act, targets: Sequence[Target], refused: Refusal 
                     "id": target.id,
                     "name": target.name,
                     "type": act.kind,
-                    "changes": [
-                        {"name": name, "old": _logged(old), "new": _logged(new)}
-                        for name, old, new in target.changes
-                    ],
+                    "changes": _changes(target),
                 }
                 for target in targets
             ],
             **({"why": refused.text} if refused else {}),
+            **({"approved_by": {"id": approved.judged_by, "name": approved.judge}} if approved else {}),
         },
     )
 

@@ -19,6 +19,7 @@ from genkan import identifiers
 from genkan.engine import held as emergencies
 from genkan.engine.emergency import account as emergency
 from genkan.engine.messages import (
+    Count,
     Detect,
     Detection,
     Effect,
@@ -41,7 +42,7 @@ from genkan.model import (
     Subject,
     Tenant,
 )
-from genkan.risk import account
+from genkan.risk import account, rate
 from genkan.service.admin.door import (
     SECRET,
     Act,
@@ -50,6 +51,7 @@ from genkan.service.admin.door import (
     Door,
     Refusal,
     Target,
+    control,
     current,
     differences,
     domain,
@@ -276,8 +278,16 @@ async def change(
     return await door.act(actor, UPDATE, decide, id)
 
 
+MANY = Target(name=f"{rate.DELETIONS.windows[0][0]} more people")
+"""What a second administrator allows of whoever deletes many."""
+
+
 async def remove(door: Door, actor: Actor, id: str, expected: str | None = None) -> Subject | Refusal:
-    """Delete a person. For 30 days they can be brought back, and so long nobody else gets their names (CAN-10)."""
+    """
+    Delete a person. For 30 days they can be brought back, and so long nobody else gets their names (CAN-10).
+
+    Where two have to agree, one administrator deletes twenty in an hour; the word of a second allows as many more.
+    """
 
     def decide(view: View) -> Done[Subject] | Refusal:
         subject = current("user", id, _known(view, id), expected)
@@ -287,7 +297,15 @@ async def remove(door: Door, actor: Actor, id: str, expected: str | None = None)
             return refused
         gone = replace(subject, status="deleted", deleted_at=view.now, epoch=subject.epoch + 1)
         target = Target(id=id, name=_name(subject), changes=differences(_seen(subject), None))
-        return Done(gone, target, (PutSubject(gone), RevokeGrants(subject=id, at=view.now)))
+        effects = (PutSubject(gone), RevokeGrants(subject=id, at=view.now))
+        if not view.directory.tenant.dual_control:
+            return Done(gone, target, effects)
+        bucket = rate.deletions(actor.person.key)
+        spent = rate.spend(view.history(bucket), rate.DELETIONS, view.now)
+        counted = spent or rate.spend((), rate.DELETIONS, view.now) or ()
+        kept = Count(bucket=bucket, history=counted, keep_until=rate.keep_until(counted, rate.DELETIONS))
+        two = None if spent else control("mass_deletion", DELETE, MANY)
+        return Done(gone, target, (*effects, kept), control=two)
 
     return await door.act(actor, DELETE, decide, id)
 

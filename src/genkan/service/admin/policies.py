@@ -38,6 +38,7 @@ from genkan.service.admin.door import (
     Refusal,
     Target,
     asked,
+    control,
     current,
     differences,
     entropy,
@@ -133,7 +134,9 @@ async def change(
             judged, id=id, created_date_time=stored.created_date_time, modified_date_time=view.now
         )
         target = Target(id=id, name=policy.display_name, changes=differences(_seen(stored), _seen(policy)))
-        return Done(policy, target, (PutDocument(policy),))
+        bites = {name for name, *_ in target.changes} - {"displayName"}
+        two = control("policy", UPDATE, target, stored) if _is_on(stored) and bites else None
+        return Done(policy, target, (PutDocument(policy),), control=two)
 
     return await door.act(actor, UPDATE, decide, id)
 
@@ -146,7 +149,8 @@ async def remove(door: Door, actor: Actor, id: str, expected: str | None = None)
         if isinstance(stored, Refusal):
             return stored
         target = Target(id=id, name=stored.display_name, changes=differences(_seen(stored), None))
-        return Done(stored, target, (RemoveDocument("policy", id),))
+        two = control("policy", DELETE, target, stored) if _is_on(stored) else None
+        return Done(stored, target, (RemoveDocument("policy", id),), control=two)
 
     return await door.act(actor, DELETE, decide, id)
 
@@ -156,6 +160,10 @@ def remarks(directory: Directory, policy: Policy) -> tuple[str, ...]:
     public = frozenset(c.id for c in directory.clients.values() if c.kind == "public")
     known = validate.Known(public_clients=public, break_glass=frozenset(directory.tenant.break_glass))
     return validate.remarks(policy, known)
+
+
+def _is_on(policy: Policy) -> bool:
+    return policy.state == "enabled"
 
 
 def policy_of(view: View, id: str) -> Policy | None:
@@ -240,8 +248,13 @@ async def change_place(
         if isinstance(place, Refusal):
             return place
         place = replace(place, id=id, created_date_time=stored.created_date_time, modified_date_time=view.now)
-        changes = differences(before, msgspec.to_builtins(place))
-        return Done(place, Target(id=id, name=place.display_name, changes=changes), (PutDocument(place),))
+        changes = differences(
+            before, {**msgspec.to_builtins(place), "modifiedDateTime": before["modifiedDateTime"]}
+        )
+        target = Target(id=id, name=place.display_name, changes=changes)
+        is_used = _is_named(filter(_is_on, view.directory.policies), "locations", id)
+        two = control("policy", UPDATE_PLACE, target, stored) if is_used else None
+        return Done(place, target, (PutDocument(place),), control=two)
 
     return await door.act(actor, UPDATE_PLACE, decide, id)
 
@@ -444,9 +457,10 @@ async def change_strength(
         if isinstance(after, Refusal):
             return after
         changes = differences(msgspec.to_builtins(stored), msgspec.to_builtins(after))
-        return Done(
-            (stored, after), Target(id=id, name=after.display_name, changes=changes), (PutDocument(after),)
-        )
+        target = Target(id=id, name=after.display_name, changes=changes)
+        is_used = any(map(_is_on, users_of_strength(view.directory.policies, id)))
+        two = control("policy", UPDATE_STRENGTH, target, stored) if is_used else None
+        return Done((stored, after), target, (PutDocument(after),), control=two)
 
     return await door.act(actor, UPDATE_STRENGTH, decide, id)
 
@@ -522,7 +536,8 @@ async def set_security_defaults(door: Door, actor: Actor, on: bool) -> Tenant | 
         after = replace(before, security_defaults=on)
         changes = differences({"isEnabled": before.security_defaults}, {"isEnabled": on})
         target = Target(id=SECURITY_DEFAULTS_ID, name="Security Defaults", changes=changes)
-        return Done(after, target, (PutDocument(after),))
+        two = control("policy", SECURITY_DEFAULTS, target) if before.security_defaults and not on else None
+        return Done(after, target, (PutDocument(after),), control=two)
 
     return await door.act(actor, SECURITY_DEFAULTS, decide, SECURITY_DEFAULTS_ID)
 

@@ -15,8 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from genkan.engine.messages import PutDocument, PutSigningKey
-from genkan.model import Tenant
-from genkan.service.admin.door import Act, Actor, Done, Door, Refusal, Target, invalid
+from genkan.model import ControlledKind, Tenant
+from genkan.service.admin.applications import APPROVE, approvers
+from genkan.service.admin.door import Act, Actor, Done, Door, Refusal, Target, control, invalid
 from genkan.service.admin.policies import METHOD_DEFAULTS
 from genkan.service.ports import View
 from genkan.tokens.claims import CLIENT_TOKEN_LIFETIME
@@ -24,6 +25,7 @@ from genkan.tokens.keys import PUBLISHED_BEFORE_USE, Algorithm, KeyRing, Signing
 
 ADD = Act("Add organization", "DirectoryManagement", "Add", "Directory")
 UPDATE = Act("Update organization", "DirectoryManagement", "Update", "Directory")
+DELETE = Act("Delete organization", "DirectoryManagement", "Delete", "Directory")
 ROTATE = Act("Rotate signing keys", "DirectoryManagement", "Update", "Directory")
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -61,11 +63,20 @@ SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "lenient_queries": None,
     "strict_external_tenant": None,
     "coresidency": ("limited", "strict", "off"),
+    "dual_control": None,
     "break_glass": PEOPLE,
     "rsa_bits": RSA_SIZES,
     "foreign_hashes": (),
 }
 """What may be set: the words it may be, the least and the greatest; None for yes and no; empty: it may be emptied."""
+
+
+CONTROLLED: Mapping[str, ControlledKind] = {
+    "dual_control": "dual_control",
+    "audit_retention": "retention",
+    "log_retention": "retention",
+}
+"""Settings that two administrators change, where the tenant says so."""
 
 
 async def add(door: Door, actor: Actor, tenant: Tenant) -> Tenant | Refusal:
@@ -99,12 +110,30 @@ async def change(door: Door, actor: Actor, wanted: Mapping[str, Any]) -> Tenant 
             for name in wanted
             if getattr(before, name) != getattr(after, name)
         )
-        return Done(after, Target(id=before.id, name=before.name, changes=changes), (PutDocument(after),))
+        target = Target(id=before.id, name=before.name, changes=changes)
+        kinds = [kind for name, kind in CONTROLLED.items() if name in {changed for changed, *_ in changes}]
+        two = control(kinds[0], UPDATE, target) if kinds else None
+        return Done(after, target, (PutDocument(after),), control=two)
 
     return await door.act(actor, UPDATE, decide)
 
 
+async def allow_removal(door: Door, actor: Actor) -> Tenant | Refusal:
+    """Say whether a tenant may be deleted with everything of it; the word of a second administrator is spent."""
+
+    def decide(view: View) -> Done[Tenant] | Refusal:
+        tenant = view.directory.tenant
+        target = Target(id=tenant.id, name=tenant.name)
+        return Done(tenant, target, control=control("mass_deletion", DELETE, target))
+
+    return await door.act(actor, DELETE, decide)
+
+
 def _objection(name: str, value: Any, view: View) -> Refusal | None:
+    if name == "dual_control" and value is True and not approvers(view.directory):
+        return invalid(
+            f"First grant {APPROVE} to an application: somebody else has to be able to approve.", name
+        )
     if name not in SETTINGS:
         return invalid(f"There is no setting {name}; there are {', '.join(sorted(SETTINGS))}.", name)
     allowed = SETTINGS[name]

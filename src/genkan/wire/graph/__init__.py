@@ -8,7 +8,17 @@ and a file for each noun reads requests and writes answers. What a change is, an
 
 from __future__ import annotations
 
-from genkan.wire.graph import applications, extensions, flows, groups, logs, methods, policies, users
+from genkan.wire.graph import (
+    applications,
+    approvals,
+    extensions,
+    flows,
+    groups,
+    logs,
+    methods,
+    policies,
+    users,
+)
 from genkan.wire.graph.api import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -19,6 +29,7 @@ ROUTES: tuple[Route, ...] = (
     *policies.ROUTES,
     *flows.ROUTES,
     *extensions.ROUTES,
+    *approvals.ROUTES,
     *logs.ROUTES,
 )
 """Every operation there is."""

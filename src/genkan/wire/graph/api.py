@@ -473,7 +473,7 @@ def _fault(refusal: Refusal, area: Area) -> Fault:
         case "stale":
             return Fault(412, "PreconditionFailed", refusal.text)
         case "forbidden":
-            return Fault(403, "Authorization_RequestDenied", refusal.text)
+            return Fault(403, "Authorization_RequestDenied", refusal.text, details=details)
         case "unsupported":
             return Fault(501, "NotImplemented", refusal.text)
         case "overloaded":

@@ -542,6 +542,7 @@ def shown_audit(row: Audited, directory: Directory) -> dict[str, Any]:
         "ipAddress": None,
     }
     is_app = actor.get("kind") == "app"
+    approved = detail.get("approved_by")
     return {
         "id": _audit_id(row),
         "activityDateTime": exact_time(row.at),
@@ -554,7 +555,7 @@ def shown_audit(row: Audited, directory: Directory) -> dict[str, Any]:
         "resultReason": detail.get("why", ""),
         "initiatedBy": {"app": by_app if is_app else None, "user": None if is_app else by_user},
         "targetResources": [_target(one) for one in detail.get("targets", ())],
-        "additionalDetails": [],
+        "additionalDetails": [{"key": "approvedBy", "value": approved.get("name")}] if approved else [],
     }
 
 

@@ -6,6 +6,7 @@ Reading is included in writing (`api.holds`). Source: admin-graph-api 4.
 
 from __future__ import annotations
 
+from genkan.service.admin.applications import APPROVE
 from genkan.wire.graph.api import Permission
 
 
@@ -34,6 +35,8 @@ METHODS_POLICY_READ = _one_of("Policy.Read.All")
 METHODS_POLICY_WRITE = _one_of("Policy.ReadWrite.AuthenticationMethod")
 DEFAULTS_READ = _one_of("Policy.Read.All")
 DEFAULTS_WRITE = _one_of("Policy.ReadWrite.SecurityDefaults")
+APPROVALS_READ = _one_of("Approval.Read.All")
+APPROVALS_WRITE = _one_of(APPROVE)
 EXTENSIONS_READ = _one_of("CustomAuthenticationExtension.Read.All")
 EXTENSIONS_WRITE = _one_of("CustomAuthenticationExtension.ReadWrite.All")
 FLOWS_READ = _one_of("EventListener.Read.All")
