@@ -30,10 +30,12 @@ PROVEN = {"method": "password", "password": PASSWORD}
 NEVER_SENT = "00000000"
 
 
-def an_owner(world: World, password: str | None = PASSWORD, *, second: bool = False) -> Claimant:
+def an_owner(
+    world: World, password: str | None = PASSWORD, *, second: bool = False, age: timedelta = MONTH
+) -> Claimant:
     number = phone(new_number())
     assert number is not None
-    world.person(address := new_address(), password=password, seconds=(number,) if second else (), age=MONTH)
+    world.person(address := new_address(), password=password, seconds=(number,) if second else (), age=age)
     return Claimant(world, address, world.password_app if password else world.otp_app)
 
 
@@ -384,7 +386,7 @@ def test_the_owner_sees_how_it_stands_and_holds_it_longer_once(world: World) -> 
 
 
 def test_a_security_key_ends_a_false_alarm(world: World) -> None:
-    owner = an_owner(world)
+    owner = an_owner(world, age=timedelta())
     key = Key()
     registered(world, token(world, owner.address, f"openid {SECURITY_INFO_SCOPE}"), key)
     world.advance(8 * 24 * 3600)
@@ -403,7 +405,7 @@ def test_a_security_key_ends_a_false_alarm(world: World) -> None:
 
 
 def test_a_security_key_that_verified_nobody_lifts_nothing(world: World) -> None:
-    owner = an_owner(world)
+    owner = an_owner(world, age=timedelta())
     key = Key()
     registered(world, token(world, owner.address, f"openid {SECURITY_INFO_SCOPE}"), key)
     world.advance(8 * 24 * 3600)
@@ -440,11 +442,13 @@ def test_nothing_is_had_back_before_the_wait_is_over_nor_without_having_waited(w
     assert "ready" not in json.dumps(soon.body)
 
 
-def with_paper(world: World) -> tuple[Claimant, dict[str, Any]]:
-    """An owner, and a recovery code that they have on paper for long."""
-    owner = an_owner(world)
+def with_paper(world: World, key: Key | None = None) -> tuple[Claimant, dict[str, Any]]:
+    """An owner, and a recovery code that they have on paper for long, and perhaps a passkey."""
+    owner = an_owner(world, age=timedelta() if key else MONTH)
     own = token(world, owner.address, f"openid {SECURITY_INFO_SCOPE}")
     code = ask(world, "POST", CODES, own).ok()["codes"][3]
+    if key is not None:
+        registered(world, own, key)
     world.advance(8 * 24 * 3600)
     return owner, {"method": "recovery_code", "code": code}
 
@@ -571,11 +575,8 @@ def test_after_its_quarter_of_an_hour_nothing_is_registered(world: World) -> Non
 
 @pytest.mark.proves("DT-58")
 def test_an_older_anchor_undoes_a_recovery_and_what_it_registered(world: World) -> None:
-    owner, paper = with_paper(world)
-    own = token(world, owner.address, f"openid {SECURITY_INFO_SCOPE}")
     key = Key()
-    registered(world, own, key)
-    world.advance(8 * 24 * 3600)
+    owner, paper = with_paper(world, key)
     thief = Claimant(world, owner.address)
     thief.contain_by_password().ok()
     thief.show(paper).ok()

@@ -26,8 +26,8 @@ from tests.wire.claimants import Claimant
 from tests.wire.journeys import OPENID, PASSWORD, first_factor_by_password, proven
 from tests.wire.policies import for_everybody
 from tests.wire.servers import World
-from tests.wire.test_owner import a_person, ask, token
-from tests.wire.test_passkeys import ORIGIN, PASSKEYS, every, registered, removed
+from tests.wire.test_owner import ask
+from tests.wire.test_passkeys import ORIGIN, PASSKEYS, a_person, every, registered, removed, token
 from tests.wire.test_passkeys import begun as ceremony
 
 ALL = "webauthn password oob redirect"

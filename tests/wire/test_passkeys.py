@@ -8,20 +8,44 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from genkan import identifiers
 from genkan.engine import signals
 from genkan.engine.emergency import account
 from genkan.engine.emergency.case import Means
-from genkan.engine.messages import PutReserve
+from genkan.engine.messages import PutAuthenticator, PutReserve
 from genkan.engine.transaction import DetectionQuery, Needs
 from genkan.model import Authenticator, Kind, Stream
-from tests.server import Reply
+from genkan.service.demo import SECURITY_INFO_SCOPE
+from tests.server import BOTH, Reply, first_factor_by_code, new_address, newest
+from tests.wire import strict, test_owner
 from tests.wire.authenticator import BE, UP, UV, Key, b64
+from tests.wire.journeys import PASSWORD, challenged, first_factor_by_password, ids, proven, redeemed
 from tests.wire.servers import World
-from tests.wire.test_owner import ME, READINESS, a_person, ask, kept, token
+from tests.wire.test_owner import ME, READINESS, ask, kept
 
 PASSKEYS = f"{ME}/passkeys"
 ORIGIN = "http://localhost:3000"
+
+
+def a_person(world: World) -> str:
+    """Somebody with a password and, for second factor, codes to their mailbox."""
+    address = new_address()
+    mailbox = identifiers.email(address)
+    assert mailbox is not None
+    world.person(address, password=PASSWORD, seconds=(mailbox,), age=timedelta(days=30))
+    return address
+
+
+def token(world: World, address: str, scope: str = SECURITY_INFO_SCOPE) -> str:
+    """A token from a sign-in with both."""
+    app, seen = world.password_app, ids(world, address)
+    asked = first_factor_by_password(world, address, f"openid {scope}")
+    assert asked.error == ("invalid_grant", "mfa_required", 50076)
+    sent = challenged(world, app, asked.token)
+    code = newest(world, address, "mfa", seen)
+    return str(proven(world, app, sent.token, "mfa_oob", code, f"openid {scope}").ok()["access_token"])
 
 
 def begun(world: World, key: str, what: str = "begin") -> dict[str, Any]:
@@ -218,6 +242,62 @@ def test_every_change_takes_a_fresh_proof(world: World) -> None:
             refused = ask(world, "POST", f"{PASSKEYS}/{path}", key, body)
             assert refused["error"] == "insufficient_user_authentication", path
         assert [p["name"] for p in listed(world, key)] == ["Blue key"]
+
+
+@pytest.mark.proves("ENR-01", "ENR-02")
+def test_whoever_knows_a_password_alone_registers_no_passkey(world: World) -> None:
+    """It would be two factors at once, theirs and for good."""
+    old, young, strong = new_address(), new_address(), a_person(world)
+    world.person(old, password=PASSWORD, age=timedelta(days=2))
+    world.person(young, password=PASSWORD)
+    registered(world, token(world, strong), Key())
+    mailbox = next(a for a in world.run(stored(world, strong)).authenticators if a.kind is Kind.EMAIL_OTP)
+    world.write(PutAuthenticator(replace(mailbox, state="tombstoned", removed_at=world.now)))
+
+    for address in (old, strong):
+        bearer = test_owner.token(world, address)
+        for path, body in (("begin", {}), ("finish", {"credential": {}, "name": "x"})):
+            refused = ask(world, "POST", f"{PASSKEYS}/{path}", bearer, body)
+            assert refused.error[:2] == ("insufficient_user_authentication", "mfa_required"), path
+    first = test_owner.token(world, young)
+    registered(world, first, Key())
+    assert ask(world, "POST", f"{PASSKEYS}/begin", first, {}).status == 401, "the second is no beginning"
+
+
+@pytest.mark.proves("ENR-02")
+def test_a_code_to_the_sign_in_address_lets_one_be_registered(world: World) -> None:
+    by_code, by_reset = new_address(), new_address()
+    world.person(by_code, age=timedelta(days=2))
+    world.person(by_reset, password=PASSWORD, age=timedelta(days=2))
+    scope = f"openid {SECURITY_INFO_SCOPE}"
+    one = first_factor_by_code(world, by_code, scope).ok()["access_token"]
+    done = reset(world, by_reset, "quiet otter by noon")
+    other = redeemed(world, world.password_app, done.token, scope=scope).ok()["access_token"]
+
+    for bearer in (one, other):
+        registered(world, bearer, Key())
+
+
+def stored(world: World, address: str) -> Any:
+    return world.store.read(Needs(subject=world.subject(address).id))
+
+
+def reset(world: World, address: str, new: str) -> Reply:
+    """The last answer of a password reset: its token waits to be redeemed."""
+    app = world.password_app
+    started = world.post(
+        strict.RESET_START, client_id=app, username=address, challenge_type="oob redirect", capabilities=BOTH
+    ).ok()
+    seen = ids(world, address)
+    sent = world.post(strict.RESET_CHALLENGE, client_id=app, continuation_token=started.token).ok()
+    code = newest(world, address, "reset_password", seen)
+    shown = world.post(
+        strict.RESET_CONTINUE, client_id=app, continuation_token=sent.token, grant_type="oob", oob=code
+    ).ok()
+    kept = world.post(
+        strict.RESET_SUBMIT, client_id=app, continuation_token=shown.token, new_password=new
+    ).ok()
+    return world.post(strict.RESET_POLL, client_id=app, continuation_token=kept.token).ok()
 
 
 # Changing and removing. -----------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 What somebody lays by for the day when a device is lost: issued, counted, and shown again when it is needed.
 
 Nothing of it signs anybody in; the emergency protocol alone takes it. Decides who may lay by what, reads no clock.
-Source: emergency-protocol 6.1, 6.5, 9.2; ENR-01, ENR-13, SES-08, THR-01.
+Source: emergency-protocol 6.1, 6.5, 9.2; ENR-01, ENR-02, ENR-13, SES-08, THR-01.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from genkan.engine.steps import FRESH
 from genkan.factors import paper
 from genkan.factors.paper import Use
 from genkan.model import Authenticator, Kind, Paper, PaperCode, Reserve, Secret, Subject
-from genkan.policy.standing import SECOND_FACTORS
+from genkan.policy.standing import ENROLMENT_AGE, SECOND_FACTORS
 from genkan.risk import rate
 from genkan.tokens.claims import AMR, AMR_TWO_FACTORS
 
@@ -56,9 +56,27 @@ def lack(proven: Proven, subject: Subject, held: Iterable[Authenticator], now: d
     return "factor" if is_missing else ""
 
 
+def lack_for_passkey(proven: Proven, subject: Subject, held: Sequence[Authenticator], now: datetime) -> Lack:
+    """
+    Say what is wanting for a new passkey, which is two factors from then on.
+
+    A password alone registers none but in the account's first day: whoever has stolen it would keep the account. A code
+    to a mailbox of the account does, that of a reset too, as it lets a phone be registered (ENR-02).
+    """
+    found = lack(proven, subject, held, now)
+    is_young = now - subject.created_at < ENROLMENT_AGE
+    was_reset = any(
+        a.reset_at is not None and now - a.reset_at <= FRESH for a in held
+    )  # Older tokens are dead.
+    has_code = not {AMR_TWO_FACTORS, AMR[Kind.EMAIL_OTP]}.isdisjoint(proven.words)
+    return found or ("" if is_young or was_reset or has_code else "factor")
+
+
 def _is_second(authenticator: Authenticator, words: tuple[str, ...], subject: Subject) -> bool:
-    """It is registered as second factor, and is not the mailbox that an e-mail code has just signed in with."""
-    if not authenticator.strong or authenticator.kind not in (*SECOND_FACTORS, Kind.PASSKEY):
+    """It is a second factor, or two by itself, and not the mailbox that an e-mail code has just signed in with."""
+    if authenticator.kind is Kind.PASSKEY:
+        return True
+    if not authenticator.strong or authenticator.kind not in SECOND_FACTORS:
         return False
     was_first = AMR[Kind.PASSWORD] not in words and authenticator.kind is Kind.EMAIL_OTP
     is_own = subject.email is not None and authenticator.target == subject.email

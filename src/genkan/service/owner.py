@@ -31,7 +31,7 @@ from genkan.engine.messages import (
     PutReserve,
     Record,
 )
-from genkan.engine.reserve import Proven, Readiness
+from genkan.engine.reserve import Lack, Proven, Readiness
 from genkan.engine.transaction import Change, Conflict, Loaded, Needs, SignInQuery
 from genkan.factors import passkey
 from genkan.factors.paper import Use
@@ -156,6 +156,8 @@ class Owner:
 
         def decide(loaded: Loaded, subject: Subject) -> tuple[Change, Asked | Refusal]:
             held, tenant = _passkeys(loaded), loaded.directory.tenant
+            if purpose == "register" and (lack := _lack_for_passkey(caller, loaded, subject)):
+                return _refused(caller, purpose, Refusal(lack))
             if purpose == "register" and len(held) >= MOST_PASSKEYS:
                 return _refused(caller, purpose, Refusal("too_many"))
             kept = loaded.reserve or Reserve(subject=subject.id)
@@ -191,6 +193,8 @@ class Owner:
         entropy = Entropy(os.urandom(32))
 
         def decide(loaded: Loaded, subject: Subject) -> tuple[Change, Authenticator | Refusal]:
+            if lack := _lack_for_passkey(caller, loaded, subject):
+                return _refused(caller, "register", Refusal(lack))
             begun, ended = _ended(caller, loaded, "register")
             rp_id = self._rp_id(loaded.directory.tenant)
             origin = self._origin(credential, caller, loaded)
@@ -406,6 +410,10 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The account, as its owner knows it; it stays on the authenticator."""
     credentials: tuple[bytes, ...]
     """Those that the account has."""
+
+
+def _lack_for_passkey(caller: Caller, loaded: Loaded, subject: Subject) -> Lack:
+    return reserve.lack_for_passkey(caller.proven, subject, loaded.authenticators, loaded.now)
 
 
 def _passkeys(loaded: Loaded) -> tuple[Authenticator, ...]:
