@@ -188,11 +188,13 @@ class StreamSecrets:
         self._sealer = Sealer(key, tenant)
 
     def seal(self, stream: str, text: str) -> bytes:
-        return self._sealer.seal("stream.authorization", stream, text.encode("ascii"))
+        return self._sealer.seal(carrying.STREAM_AUTHORIZATION, stream, text.encode("ascii"))
 
     def open(self, stream: model.Stream) -> str:
         """Raises: `SealBroken`."""
-        return self._sealer.open("stream.authorization", stream.id, stream.authorization).decode("ascii")
+        return self._sealer.open(carrying.STREAM_AUTHORIZATION, stream.id, stream.authorization).decode(
+            "ascii"
+        )
 
 
 DRAIN = timedelta(seconds=5)
@@ -476,9 +478,11 @@ def _keys(folder: Path) -> Keys:
 
 
 @asynccontextmanager
-async def _readers(folder: Path, database: str) -> AsyncIterator[list[tuple[Reader, Clock]]]:
+async def _readers(
+    folder: Path, database: str, keys: Keys | None = None
+) -> AsyncIterator[list[tuple[Reader, Clock]]]:
     found: list[tuple[Reader, Clock]] = []
-    lie = places(folder, _keys(folder), database)
+    lie = places(folder, keys or _keys(folder), database)
     try:
         for id in lie.tenants():
             clock = Clock()
@@ -613,14 +617,18 @@ async def back_up(
     tenant: str | None = None,
     database: str = "",
     told: carrying.Told = lambda *_: None,
+    *,
+    moves: bool = False,
 ) -> carrying.Contents:
     """
     Write the tenants of a deployment into a file, or one of them, while servers go on to run.
 
-    Each is as it was at one time; what is sealed stays sealed under the master key, which is not in the file.
+    Each is as it was at one time; what is sealed stays sealed under the master key, which is not in the file. `moves`:
+    it is for another master key, so what is sealed comes open, with the keys that a tenant is known by.
     Raises: `CannotOpen`, `StoreUnavailable`.
     """
-    async with _readers(folder, database) as readers:
+    keys = _keys(folder)
+    async with _readers(folder, database, keys) as readers:
         chosen = [reader for reader, _ in readers if tenant is None or _is_called(reader, tenant)]
         if not chosen:
             names = ", ".join(sorted(reader.directory().tenant.name for reader, _ in readers)) or "none"
@@ -630,9 +638,13 @@ async def back_up(
             def put(frame: carrying.Frame) -> None:
                 writer.put(carrying.encode(frame))
 
-            opening = carrying.Opening(version=__version__, schema=newest(), at=datetime.now(UTC))
+            opening = carrying.Opening(
+                version=__version__, schema=newest(), at=datetime.now(UTC), moves=moves
+            )
             put(opening)
-            carried = tuple([await reader.carry_out(put, told) for reader in chosen])
+            opened = [carrying.Seals.of(keys, r.directory().tenant.id) if moves else None for r in chosen]
+            pairs = zip(chosen, opened, strict=True)
+            carried = tuple([await reader.carry_out(put, told, seals) for reader, seals in pairs])
             put(carrying.Closing(len(carried)))
     return carrying.Contents(opening=opening, tenants=carried)
 
@@ -655,16 +667,23 @@ async def restore(
     tenant: str | None = None,
     database: str = "",
     replace: bool = False,
+    moves: bool = False,
     since: Callable[[carrying.Bearing], Since] = lambda _: Since(),
 ) -> list[tuple[carrying.Carried, tuple[str, ...]]]:
     """
     Put the tenants of a backup, or one of them, into a deployment; return them, and ids of accounts that are held.
 
-    `replace`: in the place of those that are there; no server may own their files. `since`: what is known of the time
-    since. Each tenant is there whole or as it was before.
-    Raises: `CannotOpen`, `StoreUnavailable`.
+    `replace`: in the place of those that are there; no server may own their files. `moves`: they come from another
+    master key. `since`: what is known of the time since. Each tenant is there whole or as it was before.
+    Raises: `CannotOpen`, `CannotStart`, `StoreUnavailable`.
     """
     found = contents(path, opener)
+    if found.opening.moves != moves:
+        raise CannotOpen(
+            f"The file {path} is that of a tenant that moves. Type: genkan tenant import {path}"
+            if found.opening.moves
+            else f"The file {path} is a backup. Type: genkan restore {path}"
+        )
     wanted = [c for c in found.tenants if tenant is None or tenant in (c.bearing.id, c.bearing.name)]
     if not wanted:
         names = ", ".join(c.bearing.name for c in found.tenants)
@@ -675,26 +694,46 @@ async def restore(
             f"writes schema {newest()}. Restore it with that one, then start this one on the database."
         )
     key = folder / "master.key"
-    if not key.exists():
+    if moves:
+        _make_folder(folder)
+    elif not key.exists():
         raise CannotOpen(
             f"There is no master key in {folder}, and what is sealed in a backup opens under its own only. Put the key "
             f"file of the deployment there as {key}, with mode 600."
         )
     keys = Keys(open_master_key(key))
     for carried in wanted:
-        id = carried.bearing.id
-        carrying.check_seal(
-            carried.bearing.seal, Sealer(keys.of(KeyPurpose.SEALING, id), id), carried.bearing.name
-        )
+        _take_up_keys(keys, carried.bearing, path)
     await _check_places(folder, database, [c.bearing for c in wanted], replace=replace)
     lie = places(folder, keys, database)
     try:
-        return [
-            (carried, await _take_in(lie, carried, path, opener, since(carried.bearing), actor))
-            for carried in wanted
-        ]
+        done: list[tuple[carrying.Carried, tuple[str, ...]]] = []
+        for carried in wanted:
+            sealed = carrying.Seals.of(keys, carried.bearing.id) if moves else None
+            held = await _take_in(lie, carried, path, opener, since(carried.bearing), actor, sealed)
+            done.append((carried, held))
+        return done
     finally:
         lie.close()
+
+
+def _take_up_keys(keys: Keys, bearing: carrying.Bearing, path: Path) -> None:
+    """
+    Use the keys that a tenant is known by, and see to it that whatever else of it is sealed can be opened.
+
+    Raises: `CannotOpen`.
+    """
+    sealer = Sealer(keys.of(KeyPurpose.SEALING, bearing.id), bearing.id)
+    own = bearing.keys
+    if not own:
+        carrying.check_seal(bearing.seal, sealer, bearing.name)
+        own = carrying.opened_keys(sealer, bearing.sealed_keys) if bearing.sealed_keys else {}
+    try:
+        keys.adopt(bearing.id, own)
+    except ValueError:
+        raise CannotOpen(
+            f"The file {path} has keys that this Genkan does not know. Use the one that made it."
+        ) from None
 
 
 async def _check_places(
@@ -717,7 +756,13 @@ async def _check_places(
 
 
 async def _take_in(
-    lie: Places, carried: carrying.Carried, path: Path, opener: Opener, since: Since, actor: Actor
+    lie: Places,
+    carried: carrying.Carried,
+    path: Path,
+    opener: Opener,
+    since: Since,
+    actor: Actor,
+    sealed: carrying.Seals | None,
 ) -> tuple[str, ...]:
     id, name = carried.bearing.id, carried.bearing.name
     is_new, clock = id not in lie.tenants(), Clock()
@@ -735,6 +780,7 @@ async def _take_in(
             lambda: carrying.of_tenant(path, frames(path, opener), id),
             since,
             {"kind": actor.kind, "id": actor.id, "name": actor.name},
+            sealed,
         )
         is_done = True
     finally:

@@ -13,18 +13,22 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import jwt
 import psycopg
 import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
+from genkan.bootstrap import StreamSecrets
 from genkan.cli import main
 from genkan.engine import reserve
 from genkan.engine.emergency.case import LOCKED
 from genkan.engine.messages import PutAuthenticator, PutReserve, RevokeGrants
 from genkan.engine.transaction import Change, Loaded, Needs
 from genkan.factors import password as passwords
-from genkan.model import Authenticator, Kind, Reserve
+from genkan.model import Authenticator, Extension, Kind, Reserve, Stream
+from genkan.service import demo
+from genkan.store.sealing import KeyPurpose, Keys, open_master_key
 from tests import postgres
 from tests.cli.conftest import Command, Said
 from tests.emergency.on_file import contains, decides
@@ -441,3 +445,78 @@ def test_what_is_said_is_for_people(genkan: Command, keys: Path, tmp_path: Path)
     assert "Checksum of accounts" in said
     assert "subject" in said
     assert json.dumps(PASSWORD) not in said
+
+
+# Moving a tenant. ----------------------------------------------------------------------------------------------------
+
+STREAM = Stream(id="s", client="c", audience="a")
+EXTENSION = Extension(id="e", hook="otp_send", name="", url="", resource="")
+
+
+def claims(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = jwt.decode(text, options={"verify_signature": False})
+    return found
+
+
+def verified(world: World, text: str) -> bool:
+    """Whether a token is one by the keys that are published now."""
+    keys = jwt.PyJWKSet.from_dict(world.http.get(f"{world.base}/dev/discovery/v2.0/keys").json())
+    kid = jwt.get_unverified_header(text)["kid"]
+    key = next((key for key in keys.keys if key.key_id == kid), None)
+    return key is not None and bool(jwt.decode(text, key, ["RS256"], options={"verify_aud": False}))
+
+
+def secrets_of(data: Path) -> StreamSecrets:
+    keys = Keys(open_master_key(data / "master.key"))
+    return StreamSecrets(keys.of(KeyPurpose.SIGNALS, demo.TENANT_ID), demo.TENANT_ID)
+
+
+@pytest.mark.proves("KEY-01")
+def test_a_tenant_moves_to_another_master_key_and_another_kind_of_database_and_back(
+    tmp_path: Path, keys: Path, at: Any, url: str
+) -> None:
+    first, second, third, fourth = (tmp_path / name for name in ("first", "second", "third", "fourth"))
+    identity = ("--identity", keys / "backup.key")
+    with in_process(first) as world:
+        address = a_person(world)
+        paper = ask(world, "POST", CODES, token(world, address), {}).ok()["codes"]
+        before = first_factor_by_password(world, address, OPENID).ok()
+        sealed = secrets_of(first).seal("s", "Bearer of good news")
+        world.run(world.store.put_documents(replace(STREAM, authorization=sealed)))
+        signs = world._development._tenant._calls.secret(EXTENSION)
+    (noted,) = at(first, "logs", "verify", "--json").lines()
+
+    def is_the_same(world: World, data: Path) -> None:
+        after = first_factor_by_password(world, address, OPENID).ok()
+        for name in ("sub", "oid", "iss", "tid"):
+            assert claims(after["id_token"])[name] == claims(before["id_token"])[name]
+        assert verified(world, before["id_token"])
+        assert all(shown(world, address, code) for code in paper)
+        assert world._development._tenant._calls.secret(EXTENSION) == signs
+        assert secrets_of(data).open(world.directory.streams["s"]) == "Bearer of good news"
+
+    in_files: tuple[str, ...] = ()
+    in_schemas = ("--database", url)
+    for n, (old, old_place, new, new_place) in enumerate(
+        ((first, in_files, second, in_schemas), (second, in_schemas, third, in_files))
+    ):
+        file = tmp_path / f"{n}.tenant"
+        at(old, "tenant", "export", "dev", file, *_to(keys), *old_place).ok()
+        assert "Type: genkan tenant import" in at(new, "restore", file, *identity, *new_place).no()
+        at(new, "tenant", "import", file, *identity, "--stopped", *new_place).ok()
+        assert (new / "master.key").read_bytes() != (old / "master.key").read_bytes()
+        assert "is there already" in at(new, "tenant", "import", file, *identity, *new_place).no()
+        at(new, "logs", "verify", "--head", noted["head"], *new_place).ok()
+        with in_process(new, database=url if new_place else "") as world:
+            is_the_same(world, new)
+
+    # A backup of a tenant that has come from elsewhere has the keys that it came with, sealed.
+    file = tmp_path / "nightly.backup"
+    at(third, "backup", file, *_to(keys)).ok()
+    assert "Type: genkan restore" in at(fourth, "tenant", "import", file, *identity).no()
+    fourth.mkdir(mode=0o700)
+    shutil.copy(third / "master.key", fourth)
+    at(fourth, "restore", file, *identity, "--stopped").ok()
+    at(fourth, "logs", "verify", "--head", noted["head"]).ok()
+    with in_process(fourth) as world:
+        is_the_same(world, fourth)

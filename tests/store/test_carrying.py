@@ -14,7 +14,7 @@ import pytest
 
 from genkan.engine.aftermath import Since
 from genkan.engine.transaction import Needs
-from genkan.model import Tenant
+from genkan.model import Approval, BootstrapToken, Tenant
 from genkan.store import carrying
 from genkan.store.carrying import Bearing, Borne, Carried, Closing, Frame, Opening, Rows
 from genkan.store.migrations import migrate
@@ -158,6 +158,20 @@ async def test_what_was_there_gives_place_to_what_was_carried_and_the_log_goes_o
     clock = Clock()
     async with opened(place, clock) as store:
         await filled(store, 2)
+        approval = Approval(
+            id="a",
+            kind="policy",
+            act="",
+            target="",
+            name="",
+            payload="",
+            changes="[]",
+            asked_by="",
+            asker="",
+            asked_at=clock.now,
+            expires_at=clock.now,
+        )
+        await store.put_documents(BootstrapToken(id=TENANT, digest=b"d", expires_at=clock.now), approval)
         carried, frames = await carried_out(store)
         head = (await store.verify_trail()).head
         await filled(store, 3)
@@ -168,6 +182,7 @@ async def test_what_was_there_gives_place_to_what_was_carried_and_the_log_goes_o
 
         assert held == ()
         assert len(rows(place, store, "subject")) == 2
+        assert [kind for kind, *_ in rows(place, store, "document")] == ["tenant"]
         for table in ("flow", "refresh_grant", "outbox"):
             assert rows(place, store, table) == []
         assert store.directory().revision > revision

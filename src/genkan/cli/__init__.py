@@ -13,7 +13,7 @@ import click
 from genkan import __version__
 from genkan.cli.app import app
 from genkan.cli.approval import approval
-from genkan.cli.backup import backup, restore
+from genkan.cli.backup import backup, export, import_, restore
 from genkan.cli.common import CONTEXT
 from genkan.cli.completion import completion
 from genkan.cli.dev import dev
@@ -59,3 +59,5 @@ for _command in (
     completion,
 ):
     main.add_command(_command)
+tenant.add_command(export)
+tenant.add_command(import_)

@@ -1,4 +1,4 @@
-"""`genkan backup` and `genkan restore`: everything of the tenants, in one file that opens with its own key only."""
+"""`genkan backup`, `restore`, `tenant export` and `import`: all of a tenant in a file that opens by its own key."""
 
 from __future__ import annotations
 
@@ -43,14 +43,29 @@ PASSPHRASE = click.option(
 )
 
 
-@click.command(context_settings=CONTEXT)
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
+RECIPIENT = click.option(
     "--recipient",
     type=click.Path(path_type=Path, dir_okay=False),
     default=None,
     help="The public key of who may read it, in place of a passphrase.",
 )
+STOPPED = click.option(
+    "--stopped",
+    is_flag=True,
+    help="Nobody has used the tenants since the file was made, so codes on paper are still good.",
+)
+REPLAY = click.option(
+    "--replay",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="A journal, which tells what was done since; give those of all nodes. [GENKAN_JOURNAL]",
+)
+FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.command(context_settings=CONTEXT)
+@FILE
+@RECIPIENT
 @PASSPHRASE
 @click.option("--verify", is_flag=True, help="Write nothing: read FILE to its end and say what is in it.")
 @IDENTITY
@@ -79,9 +94,8 @@ def backup(
       genkan backup nightly.backup --verify --identity backup.key
     """
     from genkan import bootstrap
-    from genkan.store.sealed_file import Recipient
 
-    if (recipient is not None and (verify or passphrase_file)) or (identity is not None and not verify):
+    if (recipient is not None and verify) or (identity is not None and not verify):
         raise click.UsageError(
             "Give --recipient or a passphrase to write, --identity or a passphrase to --verify."
         )
@@ -89,10 +103,7 @@ def backup(
         if verify:
             found = bootstrap.contents(file, _opener(identity, passphrase_file))
         else:
-            if file.exists():
-                raise click.ClickException(f"There is a file {file} already. Name another, or move it away.")
-            lock: Lock = Recipient.read(recipient) if recipient else _passphrase(passphrase_file, is_new=True)
-            place = database()
+            lock, place = _lock(file, recipient, passphrase_file), database()
             with _progress() as told:
                 found = asyncio.run(bootstrap.back_up(data, file, lock, tenant, place, told))
     if as_json:
@@ -103,23 +114,14 @@ def backup(
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@FILE
 @IDENTITY
 @PASSPHRASE
 @click.option(
     "--replace", is_flag=True, help="In the place of tenants that are there: what came since is lost."
 )
-@click.option(
-    "--stopped",
-    is_flag=True,
-    help="Nobody has used the tenants since the backup was made, so codes on paper are still good.",
-)
-@click.option(
-    "--replay",
-    type=click.Path(path_type=Path, dir_okay=False),
-    multiple=True,
-    help="A journal, which tells what was done since; give those of all nodes. [GENKAN_JOURNAL]",
-)
+@STOPPED
+@REPLAY
 @destroys
 @deployment
 @as_json
@@ -148,6 +150,118 @@ def restore(
       genkan restore nightly.backup --identity backup.key --replay node1.journal --replay node2.journal
       genkan restore shop.backup --tenant shop --replace --yes
     """
+    _put(
+        file,
+        identity,
+        passphrase_file,
+        data,
+        tenant,
+        stopped=stopped,
+        replay=replay,
+        as_json=as_json,
+        replace=replace,
+        yes=yes,
+        dry_run=dry_run,
+    )
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("name")
+@FILE
+@RECIPIENT
+@PASSPHRASE
+@deployment
+@as_json
+def export(
+    name: str,
+    file: Path,
+    recipient: Path | None,
+    passphrase_file: Path | None,
+    data: Path,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
+    """
+    Write the tenant NAME into FILE, to move it to a deployment with another master key. Stop its servers first.
+
+    Its signing keys come with it: who opens FILE can sign tokens in its name. Delete it once the tenant has moved.
+
+    \b
+    Examples:
+      genkan tenant export shop shop.tenant --recipient other.pub
+    """
+    from genkan import bootstrap
+
+    if tenant not in (None, name):
+        raise click.UsageError("--tenant is not for this: the tenant to export is NAME.")
+    with one_sentence():
+        lock, place = _lock(file, recipient, passphrase_file), database()
+        with _progress() as told:
+            found = asyncio.run(bootstrap.back_up(data, file, lock, name, place, told, moves=True))
+    if as_json:
+        as_lines(_lines(found))
+        return
+    click.echo(f"Wrote {file}, {file.stat().st_size:,} bytes.")
+    _show(found)
+
+
+@click.command("import", context_settings=CONTEXT)
+@FILE
+@IDENTITY
+@PASSPHRASE
+@STOPPED
+@REPLAY
+@deployment
+@as_json
+def import_(
+    file: Path,
+    identity: Path | None,
+    passphrase_file: Path | None,
+    stopped: bool,
+    replay: tuple[Path, ...],
+    data: Path,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
+    """
+    Put a tenant that was exported elsewhere into this deployment, which may keep its tenants in files or in PostgreSQL.
+
+    People keep their ids, passwords and methods, and tokens of before are still verified. Everybody signs in anew.
+
+    \b
+    Examples:
+      genkan tenant import shop.tenant --identity other.key --stopped
+      genkan tenant import shop.tenant --identity other.key --database postgresql://genkan@db.example/genkan
+    """
+    _put(
+        file,
+        identity,
+        passphrase_file,
+        data,
+        tenant,
+        stopped=stopped,
+        replay=replay,
+        as_json=as_json,
+        moves=True,
+    )
+
+
+def _put(
+    file: Path,
+    identity: Path | None,
+    passphrase_file: Path | None,
+    data: Path,
+    tenant: str | None,
+    *,
+    stopped: bool,
+    replay: tuple[Path, ...],
+    as_json: bool,
+    moves: bool = False,
+    replace: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Put what is in a file into a deployment, and say what came of it."""
     from genkan import bootstrap
     from genkan.engine.aftermath import Since
     from genkan.store.journal import told
@@ -176,6 +290,7 @@ def restore(
                 tenant=tenant,
                 database=place,
                 replace=replace,
+                moves=moves,
                 since=since,
             )
         )
@@ -189,7 +304,7 @@ def restore(
     paper = (
         "Codes on paper are as they were."
         if all(since(c.bearing).is_whole for c, _ in done)
-        else "Codes on paper are worthless: no journal tells of all the time since the backup."
+        else "Codes on paper are worthless: no journal tells of all the time since the file was made."
     )
     click.echo(f"\nEverybody signs in anew. {paper} Start the server.")
 
@@ -232,6 +347,18 @@ def _line(carried: Carried) -> dict[str, Any]:
         "accounts": borne.accounts,
         "counts": borne.counts,
     }
+
+
+def _lock(file: Path, recipient: Path | None, passphrase_file: Path | None) -> Lock:
+    """Whom a new file is for. Raises: `ClickException`, `CannotOpen`, `UsageError`."""
+    from genkan.store.sealed_file import Recipient
+
+    if recipient is not None and passphrase_file is not None:
+        raise click.UsageError("Give --recipient or a passphrase.")
+    if file.exists():
+        raise click.ClickException(f"There is a file {file} already. Name another, or move it away.")
+    lock: Lock = Recipient.read(recipient) if recipient else _passphrase(passphrase_file, is_new=True)
+    return lock
 
 
 def _opener(identity: Path | None, passphrase_file: Path | None) -> Opener:

@@ -15,15 +15,16 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from genkan.engine import aftermath
 from genkan.engine.aftermath import Since
 from genkan.engine.emergency.case import LOCKED, Emergency
 from genkan.engine.flow import guid
 from genkan.engine.messages import Record
-from genkan.model import Authenticator, Client, Reserve, Subject, Tenant
+from genkan.model import Authenticator, Client, Reserve, Stream, Subject, Tenant
 from genkan.store import sql
-from genkan.store.sealing import CannotOpen, SealBroken, Sealer
+from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, SealBroken, Sealer
 
 ROWS_AT_ONCE: Final = 500
 """Rows that are read, carried and written together."""
@@ -79,6 +80,12 @@ TABLES: Final = (
 LEFT_BEHIND: Final = frozenset({"flow", "refresh_grant", "outbox", "schema_version"})
 """What would be dead after a restore anyway (BKP-02), and the number that the database gives itself."""
 
+KEYS: Final = "keys"
+"""The name in `meta` of the keys that a tenant brought with it."""
+
+STREAM_AUTHORIZATION: Final = "stream.authorization"
+"""The place of the one sealed value that is not under the key for values."""
+
 OWN_META: Final = frozenset({"tenant", "seal", sql.REVISION})
 """What a database says of itself, and learns from nobody."""
 
@@ -96,6 +103,8 @@ RESTORED: Final = "Restore backup"
 Told: TypeAlias = Callable[[str, int], None]
 """Hears of a table, and how many of its rows are through."""
 
+_stream = msgspec.json.Decoder(Stream).decode
+_keys = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 _subject = msgspec.json.Decoder(Subject).decode
 _client = msgspec.json.Decoder(Client).decode
 _authenticator = msgspec.json.Decoder(Authenticator).decode
@@ -112,6 +121,8 @@ class Opening(Struct, frozen=True, kw_only=True, tag="genkan"):
     version: str
     schema: int
     at: datetime
+    moves: bool = False
+    """A tenant moves to another master key: what is sealed comes open, and its keys come with it."""
 
 
 class Bearing(Struct, frozen=True, kw_only=True, tag="tenant"):
@@ -121,6 +132,10 @@ class Bearing(Struct, frozen=True, kw_only=True, tag="tenant"):
     name: str
     aliases: tuple[str, ...] = ()
     at: datetime
+    keys: dict[str, bytes] = field(default_factory=dict)
+    """Those that go with a tenant that moves (`sealing.LASTING`)."""
+    sealed_keys: str = ""
+    """The same of a tenant that has once come from elsewhere, sealed."""
     seal: str
     """Opens under the master key that its values are sealed with."""
 
@@ -262,16 +277,30 @@ def carry(
     tenant: Tenant,
     at: datetime,
     told: Told = lambda *_: None,
+    opened: Seals | None = None,
 ) -> Carried:
-    """Put all that is carried of a tenant's database, as one transaction sees it."""
+    """
+    Put all that is carried of a tenant's database, as one transaction sees it.
+
+    What is sealed stays so, unless there is something to open it with.
+    """
     (seal,) = execute(sql.META, ("seal",)).fetchone()
-    bearing = Bearing(id=tenant.id, name=tenant.name, aliases=tenant.aliases, at=at, seal=seal)
+    own = execute(sql.META, (KEYS,)).fetchone()
+    bearing = Bearing(
+        id=tenant.id,
+        name=tenant.name,
+        aliases=tenant.aliases,
+        at=at,
+        seal=seal,
+        keys=opened.lasting if opened else {},
+        sealed_keys=own[0] if own and not opened else "",
+    )
     put(bearing)
     counts: dict[str, int] = {}
     for table in TABLES:
         counts[table.name] = 0
         for rows in _pages(execute, table.name, table.key, table.columns):
-            put(Rows(table.name, [list(row) for row in rows]))
+            put(Rows(table.name, [list(opened.open(table.name, row) if opened else row) for row in rows]))
             counts[table.name] += len(rows)
             told(table.name, counts[table.name])
     borne = Borne(counts=counts, accounts=checksum(execute))
@@ -307,6 +336,54 @@ def _pages(
 # Into a database. -----------------------------------------------------------------------------------------------------
 
 
+class Seals(Struct, frozen=True, kw_only=True):
+    """Opens and seals what is sealed in the rows of a tenant."""
+
+    values: Sealer
+    signals: Sealer
+    lasting: dict[str, bytes] = field(default_factory=dict)
+    """The keys that go with the tenant."""
+
+    @classmethod
+    def of(cls, keys: Keys, tenant: str) -> Seals:
+        """Those of a tenant under a master key."""
+        values, signals = (
+            Sealer(keys.of(purpose, tenant), tenant) for purpose in (KeyPurpose.SEALING, KeyPurpose.SIGNALS)
+        )
+        return cls(values=values, signals=signals, lasting=keys.lasting(tenant))
+
+    def open(self, table: str, row: sql.Row) -> sql.Row:
+        """Raises: `SealBroken`."""
+        return self._turned(table, row, self.values.open, self.signals.open)
+
+    def seal(self, table: str, row: sql.Row) -> sql.Row:
+        """Return a row as it was before it was opened, under these keys."""
+        return self._turned(table, row, self.values.seal, self.signals.seal)
+
+    def keys(self, keys: Mapping[str, bytes]) -> str:
+        """Return keys as `meta` holds them (`opened_keys`)."""
+        return self.values.seal("meta.value", KEYS, encode(keys)).hex()
+
+    def _turned(
+        self,
+        table: str,
+        row: sql.Row,
+        value: Callable[[str, str, bytes], bytes],
+        signal: Callable[[str, str, bytes], bytes],
+    ) -> sql.Row:
+        if table == "signing_key":
+            return (*row[:-1], value(sql.SIGNING_KEY_PEM, row[0], row[-1]))
+        if table == "document" and row[0] == "stream" and (stream := _stream(row[-1])).authorization:
+            turned = signal(STREAM_AUTHORIZATION, stream.id, stream.authorization)
+            return (*row[:-1], _json(replace(stream, authorization=turned)))
+        return row
+
+
+def opened_keys(sealer: Sealer, sealed: str) -> dict[str, bytes]:
+    """Return the keys that `meta` holds of a tenant that has come from elsewhere. Raises: `SealBroken`."""
+    return _keys(sealer.open("meta.value", KEYS, bytes.fromhex(sealed)))
+
+
 class Fate(Struct, frozen=True, kw_only=True):
     """What rows of an earlier day come to."""
 
@@ -314,6 +391,8 @@ class Fate(Struct, frozen=True, kw_only=True):
     since: Since = field(default_factory=Since)
     draw: Callable[[], bytes]
     """16 random bytes."""
+    seals: Seals | None = None
+    """Seals what comes open."""
 
 
 def fill(execute: sql.Execute, frames: Iterable[Rows], fate: Fate) -> tuple[str, tuple[str, ...]]:
@@ -329,6 +408,8 @@ def fill(execute: sql.Execute, frames: Iterable[Rows], fate: Fate) -> tuple[str,
         table = tables[frame.table]
         become = rows_of.get(table.name, _as_it_was)
         rows = [row for old in frame.rows if (row := become(tuple(old), fate)) is not None]
+        if fate.seals is not None:
+            rows = [fate.seals.seal(table.name, row) for row in rows]
         if table.name == "emergency":
             unheld -= {row[0] for row in rows}
             held |= {row[0] for row in rows if _emergency(row[3]).state in LOCKED}
@@ -394,12 +475,15 @@ def _as_it_was(row: sql.Row, _: Fate) -> sql.Row:
     return row
 
 
-def _meta_row(row: sql.Row, _: Fate) -> sql.Row | None:
-    return None if row[0] in OWN_META else row
+def _meta_row(row: sql.Row, fate: Fate) -> sql.Row | None:
+    is_ours = row[0] in OWN_META or (row[0] == KEYS and fate.seals is not None)
+    return None if is_ours else row
 
 
-def _document_row(row: sql.Row, fate: Fate) -> sql.Row:
+def _document_row(row: sql.Row, fate: Fate) -> sql.Row | None:
     kind, id, revision, body = row
+    if kind in ("bootstrap_token", "approval"):  # It may have been used since.
+        return None
     if kind == "client":
         body = _json(aftermath.client(_client(body), fate.since, fate.now))
     return kind, id, revision, body

@@ -380,7 +380,7 @@ class PostgresReader(Reader):
         try:
             with database.reading(tenant_id) as execute:
                 expect_schema(execute, name)
-                check_owner(execute, name, tenant_id, sealer)
+                check_owner(execute, name, tenant_id, keys)
             return cls(database, tenant_id, sealer, clock, keys.of(KeyPurpose.AUDIT, tenant_id))
         except psycopg.errors.UndefinedTable:
             raise CannotOpen(f"The database {database.name} has no tenant {tenant_id}.") from None
@@ -449,7 +449,7 @@ class PostgresStore(PostgresReader, Store):
             with database.writing(tenant_id) as execute:
                 execute(f"CREATE SCHEMA IF NOT EXISTS {schema}", ())
                 migrate(execute, name, "postgres")
-                claim(execute, name, tenant_id, sealer)
+                claim(execute, name, tenant_id, keys)
             return cls(database, tenant_id, sealer, clock, keys.of(KeyPurpose.AUDIT, tenant_id))
         except psycopg.Error as error:
             raise database.unreachable(error) from error

@@ -8,11 +8,13 @@ Source: SP 800-38D (GCM), RFC 5869 (HKDF); security requirements KEY-01, KEY-02,
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from stat import S_IMODE
+from typing import Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -73,6 +75,16 @@ class KeyPurpose(StrEnum):
     """Secrets that `genkan dev` makes up and that stay the same from one start to the next."""
 
 
+LASTING: Final = (
+    KeyPurpose.PAIRWISE,
+    KeyPurpose.AUDIT,
+    KeyPurpose.PAPER,
+    KeyPurpose.IMPORTS,
+    KeyPurpose.WEBHOOKS,
+)
+"""What people, receivers or the log know a tenant by: where it moves to another master key, these go with it."""
+
+
 class Keys:
     """The keys derived from one master key."""
 
@@ -93,6 +105,21 @@ class Keys:
             key = HKDF(SHA256(), KEY_BYTES, salt=None, info=context).derive(self._master)
             self._derived[purpose, tenant] = key
         return key
+
+    def lasting(self, tenant: str) -> dict[str, bytes]:
+        """Return the keys that go with a tenant where it moves, by their purposes."""
+        return {purpose.value: self.of(purpose, tenant) for purpose in LASTING}
+
+    def adopt(self, tenant: str, keys: Mapping[str, bytes]) -> None:
+        """
+        Use these keys of a tenant that has come from elsewhere, and not those that follow from the master key.
+
+        Raises: `ValueError` for what is no such key.
+        """
+        found = {KeyPurpose(name): key for name, key in keys.items()}
+        if not found.keys() <= set(LASTING) or any(len(key) != KEY_BYTES for key in found.values()):
+            raise ValueError("these are not the keys of a tenant that moves")
+        self._derived |= {(purpose, tenant): key for purpose, key in found.items()}
 
 
 class Sealer:

@@ -78,7 +78,7 @@ class SqliteReader(Reader):
             connection = _connect(path)
             try:
                 expect_schema(connection.execute, str(path))
-                check_owner(connection.execute, str(path), tenant_id, sealer)
+                check_owner(connection.execute, str(path), tenant_id, keys)
             finally:
                 connection.close()
             return cls(lambda: _connect(path), tenant_id, sealer, clock, keys.of(KeyPurpose.AUDIT, tenant_id))
@@ -174,7 +174,7 @@ class SqliteStore(SqliteReader, Store):
                 undo.callback(connection.close)
                 connection.execute("BEGIN IMMEDIATE")
                 migrate(connection.execute, str(path), "sqlite")
-                claim(connection.execute, str(path), tenant_id, sealer)
+                claim(connection.execute, str(path), tenant_id, keys)
                 connection.execute("COMMIT")
                 chain_key = keys.of(KeyPurpose.AUDIT, tenant_id)
                 store = cls(lambda: _connect(path), tenant_id, sealer, clock, chain_key, lock)

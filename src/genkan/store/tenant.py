@@ -41,7 +41,7 @@ from genkan.store.batch import Batches
 from genkan.store.chain import Chain, Chained
 from genkan.store.journal import Journal
 from genkan.store.people import View
-from genkan.store.sealing import CannotOpen, SealBroken, Sealer
+from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, SealBroken, Sealer
 from genkan.telemetry import log
 from genkan.tokens.keys import SigningKey
 
@@ -53,7 +53,7 @@ TRIMMED_EVERY: Final = timedelta(days=1)
 SWEPT_AT_ONCE: Final = 500
 """Rows deleted in one transaction, so that nobody waits long for a sweep."""
 
-OURS: Final = frozenset({"revision", "tenant", "seal", chain.ANCHOR})
+OURS: Final = frozenset({"revision", "tenant", "seal", carrying.KEYS, chain.ANCHOR})
 """Names in `meta` that are the store's own."""
 
 
@@ -219,13 +219,20 @@ class Reader(ABC):
         return await self._read(signals.waiting)
 
     async def carry_out(
-        self, put: Callable[[carrying.Frame], None], told: carrying.Told = lambda *_: None
+        self,
+        put: Callable[[carrying.Frame], None],
+        told: carrying.Told = lambda *_: None,
+        opened: carrying.Seals | None = None,
     ) -> carrying.Carried:
-        """Put all of the tenant that is carried elsewhere, as it is at one time, whoever writes meanwhile."""
+        """
+        Put all of the tenant that is carried elsewhere, as it is at one time, whoever writes meanwhile.
+
+        What is sealed stays so, unless there is something to open it with.
+        """
 
         def carry(execute: sql.Execute) -> carrying.Carried:
             tenant = self._see(execute).directory.tenant
-            return carrying.carry(execute, put, tenant, self._tick(execute), told)
+            return carrying.carry(execute, put, tenant, self._tick(execute), told, opened)
 
         return await self._read(carry)
 
@@ -449,11 +456,12 @@ class Store(Reader):
         rows: Callable[[], Iterable[carrying.Rows]],
         since: Since,
         actor: Mapping[str, str],
+        sealed: carrying.Seals | None = None,
     ) -> tuple[str, ...]:
         """
         Put what was carried in the place of everything, in one transaction; return the ids of accounts held after it.
 
-        `rows` begins anew each time it is called. Of what it had before nothing is left.
+        `rows` begins anew each time it is called. `sealed`: what was opened when it was carried out is sealed by it.
         Raises: `CannotOpen` where accounts are not as they were carried; whatever `rows` raises.
         """
 
@@ -461,8 +469,10 @@ class Store(Reader):
             self._take_time(execute)
             carrying.empty(execute)
             now = max(self._now, carried.bearing.at)
-            fate = carrying.Fate(now=now, since=since, draw=lambda: os.urandom(16))
+            fate = carrying.Fate(now=now, since=since, draw=lambda: os.urandom(16), seals=sealed)
             found, held = carrying.fill(execute, rows(), fate)
+            if sealed is not None:
+                execute(sql.PUT_META, (carrying.KEYS, sealed.keys(carried.bearing.keys)))
             if found != carried.borne.accounts:
                 raise CannotOpen(
                     "The accounts in the database are not those of the backup. Nothing was changed."
@@ -550,7 +560,7 @@ class Store(Reader):
 # Whose a database is. ------------------------------------------------------------------------------------------------
 
 
-def claim(execute: sql.Execute, name: str, tenant_id: str, sealer: Sealer) -> None:
+def claim(execute: sql.Execute, name: str, tenant_id: str, keys: Keys) -> None:
     """
     See to it that this is the database of this tenant under this master key; a new one becomes so.
 
@@ -558,15 +568,16 @@ def claim(execute: sql.Execute, name: str, tenant_id: str, sealer: Sealer) -> No
     Raises: `CannotOpen`.
     """
     if execute(sql.META, ("tenant",)).fetchone() is None:
+        sealer = Sealer(keys.of(KeyPurpose.SEALING, tenant_id), tenant_id)
         execute(sql.PUT_META, ("tenant", tenant_id))
         execute(sql.PUT_META, ("seal", sealer.seal("meta.value", "seal", tenant_id.encode()).hex()))
     else:
-        check_owner(execute, name, tenant_id, sealer)
+        check_owner(execute, name, tenant_id, keys)
 
 
-def check_owner(execute: sql.Execute, name: str, tenant_id: str, sealer: Sealer) -> None:
+def check_owner(execute: sql.Execute, name: str, tenant_id: str, keys: Keys) -> None:
     """
-    See to it that this is the database of this tenant under this master key.
+    See to it that this is the database of this tenant under this master key, and use the keys that it came with.
 
     Raises: `CannotOpen`.
     """
@@ -578,8 +589,11 @@ def check_owner(execute: sql.Execute, name: str, tenant_id: str, sealer: Sealer)
             f"The database {name} is that of tenant {found[0]}, not of {tenant_id}: give its own."
         )
     (seal,) = execute(sql.META, ("seal",)).fetchone()
+    sealer = Sealer(keys.of(KeyPurpose.SEALING, tenant_id), tenant_id)
     try:
         sealer.open("meta.value", "seal", bytes.fromhex(seal))
+        if (own := execute(sql.META, (carrying.KEYS,)).fetchone()) is not None:
+            keys.adopt(tenant_id, carrying.opened_keys(sealer, own[0]))
     except SealBroken:
         raise CannotOpen(
             f"The database {name} was made under another master key. Put back the key file that belongs to it; "
