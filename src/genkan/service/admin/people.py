@@ -347,7 +347,7 @@ async def reset_password(door: Door, actor: Actor, id: str, new: Secret) -> Subj
 
 # Methods. -----------------------------------------------------------------------------------------------------------
 
-METHOD_KINDS: Mapping[Kind, str] = {Kind.EMAIL_OTP: "email", Kind.SMS_OTP: "phone"}
+METHOD_KINDS: Mapping[Kind, str] = {Kind.EMAIL_OTP: "email", Kind.SMS_OTP: "phone", Kind.PASSKEY: "passkey"}
 
 
 async def add_method(
@@ -409,20 +409,26 @@ async def change_method(
     return await door.act(actor, CHANGE_METHOD, decide, id)
 
 
-async def remove_method(door: Door, actor: Actor, id: str, kind: Kind) -> Authenticator | Refusal:
-    """Take a second factor from a person; where a policy wants one they register another at their next sign-in."""
+async def remove_method(
+    door: Door, actor: Actor, id: str, kind: Kind, which: str = ""
+) -> Authenticator | Refusal:
+    """
+    Take a second factor from a person; where a policy wants one they register another at their next sign-in.
+
+    `which`: of several passkeys the one with this id.
+    """
     draw = entropy()
 
     def decide(view: View) -> Done[Authenticator] | Refusal:
         subject = _known(view, id)
         if subject is not None and (refused := _in_emergency(view, id)) is not None:
             return refused
-        method = _method(view.authenticators(id), kind) if subject else None
+        method = _method(view.authenticators(id), kind, which) if subject else None
         if subject is None or method is None:
-            return missing("authentication method", METHOD_KINDS[kind])
+            return missing("authentication method", which or METHOD_KINDS[kind])
         gone = replace(method, state="tombstoned", removed_at=view.now)
-        old = identifiers.mask(method.target) if method.target else None
-        told = notices(view, subject, draw, "method_removed", method=old or "")
+        old = identifiers.mask(method.target) if method.target else method.id
+        told = notices(view, subject, draw, "method_removed", method=old if method.target else "")
         changes = ((METHOD_KINDS[kind], old, None),)
         return Done(
             gone, Target(id=id, name=_name(subject), changes=changes), (PutAuthenticator(gone), *told)
@@ -431,7 +437,9 @@ async def remove_method(door: Door, actor: Actor, id: str, kind: Kind) -> Authen
     return await door.act(actor, REMOVE_METHOD, decide, id)
 
 
-def _method(held: tuple[Authenticator, ...], kind: Kind) -> Authenticator | None:
+def _method(held: tuple[Authenticator, ...], kind: Kind, which: str = "") -> Authenticator | None:
+    if kind is Kind.PASSKEY:
+        return next((a for a in held if a.kind is kind and a.id == which), None)
     return next((a for a in held if a.kind is kind and a.strong), None)
 
 

@@ -546,6 +546,7 @@ SECURITY_DEFAULTS_ID = "00000000-0000-0000-0000-000000000005"
 METHOD_DEFAULTS: Mapping[Kind, MethodSettings] = {
     Kind.EMAIL_OTP: MethodSettings(),
     Kind.SMS_OTP: MethodSettings(enabled=False),
+    Kind.PASSKEY: MethodSettings(),
 }
 """What a new tenant begins with."""
 
@@ -559,6 +560,11 @@ class MethodChange(Struct, frozen=True, kw_only=True):
     exclude_groups: tuple[str, ...] | UnsetType = UNSET
 
 
+def settings_of(directory: Directory, kind: Kind) -> MethodSettings:
+    """Who may use a kind as things are. Where nothing is said of it nobody may, but for passkeys, which all may."""
+    return directory.methods.get(kind, MethodSettings(enabled=kind is Kind.PASSKEY))
+
+
 async def change_methods(
     door: Door, actor: Actor, changes: Mapping[Kind, MethodChange | None]
 ) -> Mapping[Kind, MethodSettings] | Refusal:
@@ -567,7 +573,7 @@ async def change_methods(
     def decide(view: View) -> Done[Mapping[Kind, MethodSettings]] | Refusal:
         effects, noted, settled = [], [], dict(view.directory.methods)
         for kind, change in changes.items():
-            before = view.directory.methods.get(kind, MethodSettings(enabled=False))
+            before = settings_of(view.directory, kind)
             after = METHOD_DEFAULTS[kind] if change is None else replace(before, **asked(change))
             named = {*after.include_groups, *after.exclude_groups} - {
                 *before.include_groups,

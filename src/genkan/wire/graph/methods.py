@@ -58,6 +58,21 @@ def _password(method: Authenticator) -> dict[str, Any]:
     }
 
 
+def _fido2(method: Authenticator) -> dict[str, Any]:
+    found = method.passkey
+    return {
+        "id": method.id,
+        "createdDateTime": time(method.created_at),
+        "displayName": method.name,
+        "aaGuid": found.aaguid if found else None,
+        "model": None,
+        "attestationCertificates": [],
+        "attestationLevel": "notAttested",
+    }
+
+
+FIDO2 = "#microsoft.graph.fido2AuthenticationMethod"
+
 KINDS = {
     "passwordMethods": ("#microsoft.graph.passwordAuthenticationMethod", _password),
     "emailMethods": ("#microsoft.graph.emailAuthenticationMethod", _email),
@@ -91,7 +106,36 @@ def _of(call: Call, list_: str) -> str:
 async def _list(call: Call) -> Response:
     _, held = await _held(call)
     values = [{"@odata.type": KINDS[name][0], **KINDS[name][1](method)} for name, method in held.items()]
-    return call.collection(_of(call, "methods"), values)
+    passkeys = [{"@odata.type": FIDO2, **_fido2(method)} for method in await _passkeys(call)]
+    return call.collection(_of(call, "methods"), [*values, *passkeys])
+
+
+async def _passkeys(call: Call) -> list[Authenticator]:
+    """Of passkeys there may be several, oldest first. Raises: `Fault`."""
+    subject = await users.find(call, call.params["id"])
+    held = await call.store.look(lambda view: view.authenticators(subject.id))
+    return sorted((a for a in held if a.passkey is not None), key=lambda a: (a.created_at, a.id))
+
+
+async def _list_fido2(call: Call) -> Response:
+    return call.collection(_of(call, "fido2Methods"), [_fido2(a) for a in await _passkeys(call)])
+
+
+async def _get_fido2(call: Call) -> Response:
+    id = call.params["method"].lower()
+    found = next((a for a in await _passkeys(call) if a.id == id), None)
+    if found is None:
+        raise _missing(call.params["method"])
+    return call.object(_of(call, "fido2Methods"), _fido2(found))
+
+
+async def _remove_fido2(call: Call) -> Response:
+    subject = await users.find(call, call.params["id"])
+    id = call.params["method"].lower()
+    if all(a.id != id for a in await _passkeys(call)):
+        raise _missing(call.params["method"])
+    call.unless_refused(await people.remove_method(call.door, call.actor, subject.id, Kind.PASSKEY, id))
+    return DONE
 
 
 async def _list_of(call: Call, list_: str) -> Response:
@@ -254,6 +298,9 @@ def _routes() -> tuple[Route, ...]:
     route("GET", "/phoneMethods" + one, _get_phone, "Get a phone")
     route("PATCH", "/phoneMethods" + one, _change_phone, "Change a number", people.CHANGE_METHOD)
     route("DELETE", "/phoneMethods" + one, _remove_phone, "Remove a phone", people.REMOVE_METHOD)
+    route("GET", "/fido2Methods", _list_fido2, "List a user's passkeys")
+    route("GET", "/fido2Methods" + one, _get_fido2, "Get a passkey")
+    route("DELETE", "/fido2Methods" + one, _remove_fido2, "Remove a passkey", people.REMOVE_METHOD)
     for action in ("enableSmsSignIn", "disableSmsSignIn"):
         route("POST", f"/phoneMethods{one}/{action}", _sms_sign_in, "Not supported", people.CHANGE_METHOD)
     return tuple(found)

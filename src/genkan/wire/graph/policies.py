@@ -394,7 +394,7 @@ async def _change_defaults(call: Call) -> Response:
 # The methods policy. ------------------------------------------------------------------------------------------------
 
 ALL_USERS = "all_users"
-OURS: Mapping[str, Kind] = {"email": Kind.EMAIL_OTP, "sms": Kind.SMS_OTP}
+OURS: Mapping[str, Kind] = {"email": Kind.EMAIL_OTP, "sms": Kind.SMS_OTP, "fido2": Kind.PASSKEY}
 NAMES: Mapping[str, str] = {
     "email": "Email",
     "sms": "Sms",
@@ -435,8 +435,11 @@ def shown_method(name: str, settings: MethodSettings) -> dict[str, Any]:
     return value
 
 
+def _settings(call: Call, name: str) -> MethodSettings:
+    return policies.settings_of(call.directory, OURS[name]) if name in OURS else _NO_METHOD
+
+
 def _shown_methods(call: Call) -> dict[str, Any]:
-    methods = call.directory.methods
     return {
         "id": "authenticationMethodsPolicy",
         "displayName": "Authentication Methods Policy",
@@ -445,10 +448,7 @@ def _shown_methods(call: Call) -> dict[str, Any]:
         "policyVersion": "1.5",
         "reconfirmationInDays": None,
         "registrationEnforcement": {"authenticationMethodsRegistrationCampaign": None},
-        "authenticationMethodConfigurations": [
-            shown_method(name, methods.get(OURS[name], _NO_METHOD) if name in OURS else _NO_METHOD)
-            for name in NAMES
-        ],
+        "authenticationMethodConfigurations": [shown_method(name, _settings(call, name)) for name in NAMES],
     }
 
 
@@ -536,7 +536,7 @@ async def _change_methods(call: Call) -> Response:
 
 def _current_method(call: Call) -> tuple[str, dict[str, Any]]:
     name = _method_name(call.params["method"])
-    settings = call.directory.methods.get(OURS[name], _NO_METHOD) if name in OURS else _NO_METHOD
+    settings = _settings(call, name)
     return name, shown_method(name, settings)
 
 
