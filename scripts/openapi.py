@@ -32,12 +32,14 @@ from genkan.engine.messages import Refused
 from genkan.exchange import Request
 from genkan.policy.model import CountryLocation, IpLocation, Policy
 from genkan.service import demo
+from genkan.service import emergency as door
 from genkan.service.admin import streams
 from genkan.service.admin.applications import PERMISSIONS
 from genkan.service.owner import SCOPE
 from genkan.tokens import metadata
 from genkan.tokens.keys import JwkSet
 from genkan.wire import emergency, entra_v1, graph, health, oidc, owner, registration, ssf
+from genkan.wire import lost_device as page
 from genkan.wire.entra_v1_words import TOKEN
 from genkan.wire.graph import api, odata
 from genkan.wire.graph import tokens as client_tokens
@@ -477,6 +479,31 @@ def lost_device() -> Schema:
             }
             entry["post"]["parameters"] = [proof]
         found["/{tenant}" + route.path] = entry
+    return found | lost_device_page()
+
+
+def lost_device_page() -> Schema:
+    """The page for whoever has no app any more, and what it is made of."""
+    summaries = {
+        door.PAGE: "The page for lost devices",
+        page.STYLE: "Its style sheet",
+        page.SCRIPT: "Its script, for passkeys alone",
+    }
+    found: Schema = {}
+    for path, methods in page.METHODS.items():
+        kind = {page.STYLE: "text/css", page.SCRIPT: "text/javascript"}.get(path, "text/html")
+        answer: Schema = {"description": "What a browser shows.", "content": {kind: {}}}
+        entry: Schema = {"parameters": [{"$ref": "#/components/parameters/tenant"}]}
+        for method in methods:
+            word = re.sub(r"[^a-z]+", " ", path).title().replace(" ", "")
+            entry[method.lower()] = {
+                "tags": ["lost device"],
+                "operationId": f"{method.lower()}{word}",
+                "summary": summaries[path] if method == "GET" else "Press one of its buttons",
+                "security": [],
+                "responses": {"200": answer, **({"4XX": answer, "5XX": answer} if path == door.PAGE else {})},
+            }
+        found["/{tenant}" + path] = entry
     return found
 
 

@@ -127,8 +127,6 @@ OPEN: Final[dict[str, str]] = {
     "FLOW-11": NO_BROWSER,
     "FLOW-22": NO_BROWSER,
     "PWD-06": "nobody changes a password while signed in; a reset takes a fresh code (SSPR rows)",
-    "ENR-04": "each notice says what to do (proven under Notices below); the claim it would open is the emergency "
-    "protocol's, which is not there yet",
     "MSG-12": "the service of `telephony_risk_url` may know; it is asked before every text, and no answer is a no: "
     "tighter than the row",
     "BRW-06": NO_BROWSER,

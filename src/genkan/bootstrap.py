@@ -40,6 +40,7 @@ from genkan.service import demo
 from genkan.service.addresses import Addresses, CannotRead
 from genkan.service.admin.door import Actor, Door
 from genkan.service.conduct import Conductor, FlowKeys
+from genkan.service.emergency import PAGE
 from genkan.service.emergency import Door as EmergencyDoor
 from genkan.service.extensions import ExtensionCalls
 from genkan.service.hashing import Hashing
@@ -76,6 +77,7 @@ from genkan.wire.graph.answers import Pages
 from genkan.wire.graph.api import Tenancy
 from genkan.wire.graph.tokens import Endpoint
 from genkan.wire.http import App, Management, Page, TenantEdge, listen, serve
+from genkan.wire.lost_device import Endpoint as LostDevicePage
 from genkan.wire.owner import Endpoint as OwnerEndpoint
 
 if TYPE_CHECKING:
@@ -346,6 +348,9 @@ class TenantRuntime:
                 directory=store.directory,
                 clock=clock.now,
                 wall=lambda: clock.now() - clock.ahead,
+            ),
+            lost_device=LostDevicePage(
+                door=self.emergency, directory=store.directory, clock=clock.now, base_url=base_url
             ),
             is_adrift=lambda: self._is_adrift,
         )
@@ -856,7 +861,11 @@ class Development:
         self._clock = Clock()
         self._places = _places(settings, keys, has_the_time=False)  # Tests move the clock.
         self._store = self._places.open(demo.TENANT_ID, self._clock.now, demo.TENANT)
-        self._inbox = Inbox(folder / "inbox.db", lambda: self._store.directory().tenant.brand)
+        self._inbox = Inbox(
+            folder / "inbox.db",
+            lambda: self._store.directory().tenant.brand,
+            f"{base_url}/{demo.TENANT}{PAGE}",
+        )
         self._mail = MailProvider(self._inbox)
         self._place = Place()
         self._hashing = Hashing(settings.hashing_workers)
@@ -1163,7 +1172,7 @@ class Production:
             return address(self._settings.url.rstrip("/"), provider, runtime.id, text) if text else ""
 
         brand = lambda: runtime.store.directory().tenant.brand  # noqa: E731
-        return Dispatch(self._providers, brand, self._clock.now, receipt)
+        return Dispatch(self._providers, brand, self._clock.now, receipt, runtime.emergency.page)
 
     def _receipt_pages(self) -> dict[tuple[str, str], Page]:
         """The endpoints to which providers report, for those whose reports can be verified."""

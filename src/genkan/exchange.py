@@ -50,6 +50,26 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     stream: AsyncIterator[bytes] | None = None
 
 
+STRICT_TRANSPORT = ("strict-transport-security", "max-age=31536000; includeSubDomains")
+
+
+def page_headers(policy: str, *, strict_transport: bool) -> tuple[tuple[str, str], ...]:
+    """
+    The headers of everything a browser shows (BRW-04). `policy`: what it may load and do.
+
+    `strict_transport` stays off on localhost: a browser would hold every other program there to https for a year.
+    """
+    headers = (
+        ("content-security-policy", policy),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+    )
+    return (*headers, STRICT_TRANSPORT) if strict_transport else headers
+
+
 _encode = msgspec.json.Encoder().encode
 
 

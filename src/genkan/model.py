@@ -427,7 +427,6 @@ class Message(Struct, frozen=True, kw_only=True):
     purpose: MessagePurpose
     template: str = "code"
     code: Secret | None = None
-    """Of a notice: what its link carries, 22 to 128 characters of base64url (`delivery.messages.PROOF`)."""
     values: dict[str, str] = field(default_factory=dict)
     language: str = ""
     """What its reader speaks, where that is known (BCP 47)."""
@@ -822,6 +821,8 @@ class Brand(Struct, frozen=True, kw_only=True):
     """Of the line above an e-mail, as `#0b6e4f`; empty: none."""
     contact: str = ""
     """How to reach the people who run the service; one line, printed where a message asks to tell them."""
+    support: str = ""
+    """An https address where people find local support organisations; the page for lost devices links to it."""
     language: str = "en"
     """What is spoken to people of whom nothing else is known: `en`, `de`, `es` or `fr`."""
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from genkan.console import pages
-from genkan.exchange import Request, Response
+from genkan.exchange import Request, Response, page_headers
 from tests.console.desk import START
 
 
@@ -69,7 +69,7 @@ def test_a_page_has_these_headers_and_no_others() -> None:
 
 
 def test_beyond_localhost_a_page_also_insists_on_https() -> None:
-    here, beyond = pages.secure_headers(), pages.secure_headers(strict_transport=True)
+    here, beyond = (page_headers(pages.PAGE_POLICY, strict_transport=is_far) for is_far in (False, True))
 
     assert beyond == (*here, ("strict-transport-security", "max-age=31536000; includeSubDomains"))
 

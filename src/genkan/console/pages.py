@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from genkan.exchange import Request, Response
+from genkan.exchange import Request, Response, page_headers
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -42,8 +42,6 @@ how tall the e-mail is.
 
 FILE_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 """Of a style sheet, a script or a picture."""
-
-STRICT_TRANSPORT: Final = ("strict-transport-security", "max-age=31536000; includeSubDomains")
 
 _TYPES: Final = {
     "css": "text/css; charset=utf-8",
@@ -71,25 +69,6 @@ class StartContext(Struct, frozen=True, kw_only=True):
     version: str
     code_seconds: int
     """How long a code is good."""
-
-
-def secure_headers(
-    policy: str = PAGE_POLICY, *, strict_transport: bool = False
-) -> tuple[tuple[str, str], ...]:
-    """
-    The headers of everything a browser shows.
-
-    `strict_transport` stays off on localhost: a browser would hold every other program there to https for a year.
-    """
-    headers = (
-        ("content-security-policy", policy),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
-        ("cross-origin-opener-policy", "same-origin"),
-        ("cross-origin-resource-policy", "same-origin"),
-        ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
-    )
-    return (*headers, STRICT_TRANSPORT) if strict_transport else headers
 
 
 def routes(context: StartContext) -> list[tuple[str, str, Callable[[Request], Awaitable[Response]]]]:
@@ -136,7 +115,7 @@ def foreign_document(html: str) -> Response:
     return Response(
         body=html.encode(),
         content_type="text/html; charset=utf-8",
-        headers=(("cache-control", "no-store"), *secure_headers(FOREIGN_POLICY)),
+        headers=(("cache-control", "no-store"), *page_headers(FOREIGN_POLICY, strict_transport=False)),
     )
 
 
@@ -152,7 +131,7 @@ def static_file(name: str, gzipped: bool = False) -> Response | None:
             ("cache-control", "public, max-age=60"),
             ("vary", "accept-encoding"),
             *((("content-encoding", "gzip"),) if gzipped else ()),
-            *secure_headers(FILE_POLICY),
+            *page_headers(FILE_POLICY, strict_transport=False),
         ),
     )
 
@@ -162,7 +141,7 @@ def _page(template: str, **values: Any) -> Response:
     return Response(
         body=_environment().get_template(template).render(values).encode(),
         content_type="text/html; charset=utf-8",
-        headers=(("cache-control", "no-store"), *secure_headers()),
+        headers=(("cache-control", "no-store"), *page_headers(PAGE_POLICY, strict_transport=False)),
     )
 
 

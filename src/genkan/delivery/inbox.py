@@ -247,7 +247,7 @@ class Inbox:
                     await listener.news.wait()
 
     def _message(self, row: tuple[int, str, bytes]) -> InboxMessage:
-        """A row as the message it is. What a notice's link carries is no code to type."""
+        """A row as the message it is."""
         _, id_, body = row
         message = _decode(body)
         said = render(message, self._brand(), self._page)
@@ -256,7 +256,7 @@ class Inbox:
             channel=message.channel,
             to=message.to,
             purpose=message.purpose,
-            code=message.code.text if message.code and message.purpose != "notice" else None,
+            code=message.code.text if message.code else None,
             subject=said.subject,
             text=said.text,
             html=said.html,

@@ -193,17 +193,18 @@ HOLD_UNTIL: Final = "hold_until"
 READY_AT: Final = "ready_at"
 """Names of the values of a notice that are times (RFC 3339)."""
 
-PROOF: Final = "notice"
-"""The parameter of the page's address that says which notice somebody comes from."""
+LINK: Final = "link"
+"""The value of a notice that is the page's address with what the notice proves, as `?link=…`."""
 
 
 def _link(message: Message, page: str) -> str:
-    """The page's address with what the notice proves; empty where it proves nothing."""
-    proof = message.code.text if message.code else ""
-    return f"{page}?{PROOF}={proof}" if page and _PROOF.fullmatch(proof) else ""
+    """The link with power; empty where there is none, or none to our own page."""
+    link = message.values.get(LINK, "")
+    start, _, proof = link.partition("?link=")
+    return link if page and start == page and _PROOF.fullmatch(proof) else ""
 
 
-_PROOF: Final = re.compile(r"[A-Za-z0-9_-]{22,128}")
+_PROOF: Final = re.compile(r"[A-Za-z0-9_-]{22,4096}")
 
 
 def _when(message: Message, name: str, said: Language) -> str:

@@ -273,6 +273,20 @@ class Door:
 
         return await self.run(Needs(case=case, whole=True, reserve=True, buckets=buckets), decide)
 
+    async def find(self, call: Call, name: Identifier) -> str | Refused:
+        """
+        The open case of whoever is named, for somebody who comes back with the claim key and nothing else.
+
+        Refuses: `UNKNOWN_CASE` whatever there is not. Raises: `StoreUnavailable`.
+        """
+        began = time.monotonic()
+        loaded = await self._store.read(Needs(identifier=name.key, whole=True))
+        case = loaded.emergency.case
+        await self._steady.since(began)
+        if loaded.subject is None or case is None or case.claim(call.key) is None:
+            return Refused(Refusal.UNKNOWN_CASE)
+        return case.id
+
     async def devices(self, call: Call, case: str) -> tuple[DeviceSeen, ...] | Refused:
         """
         What can be named as lost, to whoever has proven something in this case.

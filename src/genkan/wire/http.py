@@ -36,7 +36,18 @@ from genkan.risk import rate
 from genkan.service.conduct import Conductor
 from genkan.telemetry import log
 from genkan.tokens.keys import KeyRing
-from genkan.wire import emergency, entra_v1, entra_v1_words, graph, oidc, owner, reading, registration, ssf
+from genkan.wire import (
+    emergency,
+    entra_v1,
+    entra_v1_words,
+    graph,
+    lost_device,
+    oidc,
+    owner,
+    reading,
+    registration,
+    ssf,
+)
 from genkan.wire.graph import api
 from genkan.wire.graph.answers import Fault, write_fault
 from genkan.wire.graph.api import Api, Tenancy
@@ -89,6 +100,7 @@ class TenantEdge:
         client_tokens: ClientTokens | None = None,
         owner: owner.Endpoint | None = None,
         emergency: emergency.Endpoint | None = None,
+        lost_device: lost_device.Endpoint | None = None,
         listed: Callable[[str], tuple[str, ...]] = lambda _: (),
         receivers: ssf.Endpoint | None = None,
         registration: registration.Endpoint | None = None,
@@ -108,6 +120,7 @@ class TenantEdge:
         """None: people change nothing of their own accounts here."""
         self.emergency = emergency
         """None: nobody reports a lost device here."""
+        self.lost_device = lost_device
         self.locate = locate
         """Where an address is; the answer must be at hand, for a request waits for it."""
         self.listed = listed
@@ -361,6 +374,8 @@ class App:
                 self._clock(),
                 ("allow", ", ".join(allowed)),
             )
+        elif endpoint in lost_device.METHODS:
+            response = await self._lost_device(tenant, request, receive)
         elif endpoint in ssf.METHODS:
             response = await _receiver(tenant, request, receive)
         elif endpoint in registration.METHODS:
@@ -404,6 +419,25 @@ class App:
         except Exception:  # noqa: BLE001 - a fault is an answer too, and never a traceback
             log.exception("http.fault", extra=_about(request))
             return entra_v1_words.write_refused(request, Refused(reason=Reason.FAULT), tenant.clock())
+
+    async def _lost_device(self, tenant: TenantEdge, request: Request, receive: Receive) -> Response:
+        """One look at the page for lost devices, or one press of a button there. Whatever fails says so as a page."""
+        page = tenant.lost_device
+        if page is None:
+            return _plain(404, "not_found", "There is no such endpoint.")
+        if request.method == "POST" and not tenant.paces(request.address):
+            return page.busy(request, 429)
+        body = b"" if request.method != "POST" else await _body(request.headers, receive)
+        if body is None:
+            return page.busy(request, 413)
+        try:
+            return await page(replace(request, body=body), _signals(request, tenant))
+        except StoreUnavailable:
+            log.warning("store.unavailable", extra=_about(request))
+            return page.busy(request, 503)
+        except Exception:  # noqa: BLE001 - a fault is an answer too, and never a traceback
+            log.exception("http.fault", extra=_about(request))
+            return page.busy(request, 500)
 
     async def _native(self, tenant: TenantEdge, request: Request, receive: Receive) -> Response:
         """One native request: the dialect reads, the conductor answers, the dialect writes."""
@@ -451,6 +485,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(entra_v1.READERS, ("POST",)),
     **owner.METHODS,
     **emergency.METHODS,
+    **lost_device.METHODS,
     **dict.fromkeys((oidc.DISCOVERY, oidc.DISCOVERY_PLAIN, oidc.KEYS, *ssf.CONFIGURATIONS), ("GET",)),
     **ssf.METHODS,
     **registration.METHODS,
