@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from genkan.engine.emergency.case import Means
 from genkan.engine.messages import Count, PutAuthenticator, PutSubject
 from genkan.engine.transaction import DetectionQuery, Needs
 from genkan.model import Kind, MethodSettings, Reason
+from genkan.policy.model import GrantControls, StrengthReference
 from genkan.risk import rate
 from tests.emergency.on_file import contains, decides
 from tests.server import BOTH, Reply, new_address
@@ -165,6 +166,129 @@ def test_an_app_for_passkeys_alone_is_sent_to_a_browser_for_all_else(world: Worl
     over = again(world, question.token, types="redirect")
 
     assert over["challenge_type"] == "redirect"
+
+
+# As second factor. ----------------------------------------------------------------------------------
+
+
+def first(world: World, address: str, types: str = ALL) -> Reply:
+    """The answer to a right password where policy wants two factors; the app may know of passkeys."""
+    begun = started(world, address, types=types)
+    asked = again(world, begun.token, types="password oob redirect")
+    return proven(world, world.password_app, asked.token, "password", PASSWORD)
+
+
+def second(world: World, required: Reply, id: str) -> Reply:
+    return world.post(
+        strict.CHALLENGE,
+        client_id=world.password_app,
+        continuation_token=required.token,
+        id=id,
+        challenge_type=ALL,
+    ).ok()
+
+
+def methods(world: World, required: Reply) -> list[dict[str, Any]]:
+    form = {"client_id": world.password_app, "continuation_token": required.token}
+    return list(world.post_form(strict.INTROSPECT, form).ok()["methods"])
+
+
+@pytest.fixture
+def asks_for_two(world: World) -> Iterator[World]:
+    """Every app asks for a second factor, after whatever first one."""
+    with world.changed(for_everybody("mfa")):
+        yield world
+
+
+@pytest.mark.proves("WAN-07")
+def test_after_a_password_a_passkey_is_listed_beside_the_codes_and_is_the_second_factor(
+    asks_for_two: World,
+) -> None:
+    world = asks_for_two
+    address, key = has_passkey(world)
+    required = first(world, address)
+    listed = methods(world, required)
+    (own,) = [m for m in listed if m["challenge_type"] == "webauthn"]
+    question = second(world, required, own["id"])
+    tokens = answered(world, question, key.signed(question["public_key"], ORIGIN)).ok()
+
+    assert required.error == ("invalid_grant", "mfa_required", 50076)
+    assert [m["challenge_type"] for m in listed] == ["oob", "webauthn"]
+    assert own == {"id": every(world, address)[0].id, "challenge_type": "webauthn", "login_hint": "Blue key"}
+    assert question["public_key"]["allowCredentials"] == [{"type": "public-key", "id": b64(key.id)}]
+    assert strict.jwt(tokens["id_token"])[1]["amr"] == ["pwd", "pop", "user", "mfa"]
+
+
+@pytest.mark.proves("CAP-070")
+def test_an_app_that_does_not_know_it_sees_codes_alone_or_is_sent_to_a_browser(asks_for_two: World) -> None:
+    world = asks_for_two
+    address, _ = has_passkey(world)
+    plain = "password oob redirect"
+    listed = methods(world, first(world, address, plain))
+    without_codes(world, address)
+    redirected = first(world, address, plain).ok()
+    known = first(world, address)
+
+    assert [m["challenge_type"] for m in listed] == ["oob"]
+    assert redirected.body.keys() == {"challenge_type", "redirect_reason"}
+    assert known.error[1] == "mfa_required", "and nobody is led to add a phone instead"
+    assert [m["challenge_type"] for m in methods(world, known)] == ["webauthn"]
+
+
+def without_codes(world: World, address: str) -> None:
+    """Take away whatever sends codes as second factor."""
+    held = world.run(world.store.read(Needs(subject=world.subject(address).id))).authenticators
+    for one in held:
+        if one.strong and one.target is not None:
+            world.write(PutAuthenticator(replace(one, state="tombstoned", removed_at=world.now)))
+
+
+@pytest.mark.proves("WAN-01", "WAN-02")
+def test_as_second_factor_only_the_one_that_was_chosen_counts_and_any_answer_ends_the_question(
+    asks_for_two: World,
+) -> None:
+    world = asks_for_two
+    address, key = has_passkey(world)
+    other = Key()
+    registered(world, token(world, address), other, "Other")
+    required = first(world, address)
+    named = {m["login_hint"]: m["id"] for m in methods(world, required)}
+    question = second(world, required, named["Other"])
+    crossed = answered(world, question, key.signed(question["public_key"], ORIGIN))
+    late = answered(world, question, other.signed(question["public_key"], ORIGIN))
+    by_code = proven(world, world.password_app, question.token, "mfa_oob", "00000000")
+    question = second(world, required, named["Other"])
+    other.flags = UP
+    unverified = answered(world, question, other.signed(question["public_key"], ORIGIN))
+    other.flags = UP | UV
+    question = second(world, required, named["Blue key"])
+    coded = proven(world, world.password_app, question.token, "mfa_oob", "00000000")
+    right = answered(world, question, key.signed(question["public_key"], ORIGIN))
+
+    assert crossed.error == unverified.error == REFUSED
+    assert late.error == by_code.error == GONE
+    assert coded.error == ("invalid_grant", "", 400002)
+    right.ok()
+
+
+def test_a_policy_that_wants_what_resists_phishing_is_met_by_a_passkey_alone(world: World) -> None:
+    address, key = has_passkey(world)
+    strong = for_everybody()
+    controls = GrantControls(
+        operator="OR", authentication_strength=StrengthReference(id="00000000-0000-0000-0000-000000000004")
+    )
+    with world.changed(replace(strong, grant_controls=controls)):
+        required = first(world, address)
+        listed = methods(world, required)
+        question = second(world, required, listed[0]["id"])
+        as_second = answered(world, question, key.signed(question["public_key"], ORIGIN))
+        as_first = signs_in(world, address, key)
+        stock = first(world, address, "password oob redirect")
+
+    assert [m["challenge_type"] for m in listed] == ["webauthn"]
+    as_second.ok()
+    as_first.ok()
+    assert stock["challenge_type"] == "redirect"
 
 
 # What does not count. -------------------------------------------------------------------------------

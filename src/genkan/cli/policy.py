@@ -123,8 +123,8 @@ def _outlook_as_text(found: Outlook) -> Iterable[str]:
     sentence, *policies = explain(decision)
     yield f"After a right first factor: {_OUTCOMES[decision.outcome]}"
     yield f"  {sentence}"
-    if decision.usable:
-        yield f"  Second factors that would do: {', '.join(_method(a.kind) for a in decision.usable)}"
+    if methods := (*decision.usable, *decision.passkeys):
+        yield f"  Second factors that would do: {', '.join(_method(a.kind) for a in methods)}"
     if decision.registrable:
         yield f"  May be registered: {', '.join(_method(kind) for kind in decision.registrable)}"
     yield ""
@@ -139,7 +139,7 @@ def _outlook_as_json(found: Outlook) -> bytes:
             "outcome": found.decision.outcome,
             "reason": found.decision.reason,
             "because": found.decision.because,
-            "usable": [a.kind for a in found.decision.usable],
+            "usable": [a.kind for a in (*found.decision.usable, *found.decision.passkeys)],
             "registrable": list(found.decision.registrable),
             "policies": [
                 {

@@ -80,7 +80,15 @@ from genkan.engine.messages import (
     Step,
     Supply,
 )
-from genkan.engine.plan import NOTHING_DEMANDED, enrolments, judge, may_enrol, planned, second_factors
+from genkan.engine.plan import (
+    NOTHING_DEMANDED,
+    choices,
+    enrolments,
+    judge,
+    may_enrol,
+    planned,
+    second_factors,
+)
 from genkan.engine.renew import renew
 from genkan.factors import otp
 from genkan.factors.interface import Right
@@ -241,7 +249,7 @@ def _choose(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
                 flow.offers,
                 password=event.offers.password,
                 code=event.offers.code,
-                passkey=event.offers.passkey,
+                passkey=flow.offers.passkey or event.offers.passkey,
             ),
         )
     match flow.stage:
@@ -270,7 +278,7 @@ def _choose_first(flow: Flow, event: Choose, client: Client, facts: Facts) -> St
     An app that lists passkeys is asked for one, whoever it is about: what else there is it learns by leaving them out.
     Else a person with a password proves it, anybody else a code to the sign-in address.
     """
-    if flow.offers.passkey:
+    if _wants_passkey(flow, event):
         challenge = passkeys.asked(flow, facts)
         need = NeedProof(kind=Kind.PASSKEY, signing=passkeys.signing(flow, challenge, facts))
         return steps.go(flow, event, facts, AwaitingProof(part="first", challenge=challenge), need)
@@ -297,17 +305,31 @@ def _choose_first(flow: Flow, event: Choose, client: Client, facts: Facts) -> St
     return challenges.send(flow, event, client, facts, "first", kind, target, authenticator)
 
 
+def _wants_passkey(flow: Flow, event: Choose) -> bool:
+    """What the app lists now; where it lists nothing, as before."""
+    if event.offers is not None:
+        return event.offers.passkey
+    if isinstance(flow.stage, AwaitingProof):
+        return flow.stage.challenge.kind is Kind.PASSKEY
+    return flow.offers.passkey
+
+
 def _choose_second(flow: Flow, event: Choose, client: Client, facts: Facts) -> Step:
     """Challenge the method named, or the only one. Policy is asked again: it may say something else by now."""
     decision = judge(flow, client, facts)
-    if not decision.usable:
+    methods = choices(decision, flow.offers)
+    if not methods:
         return planned(flow, event, decision, facts)
     wanted = event.method
     if wanted is None and isinstance(flow.stage, AwaitingProof):
         wanted = flow.stage.challenge.authenticator
-    if wanted is None and len(decision.usable) > 1:
+    if wanted is None and len(methods) > 1:
         return steps.no(flow, event, facts, Reason.CHOICE_NEEDED)
-    chosen = next((a for a in decision.usable if wanted in (None, a.id)), None)
+    chosen = next((a for a in methods if wanted in (None, a.id)), None)
+    if chosen is not None and chosen.passkey is not None:
+        challenge = passkeys.asked(flow, facts, chosen.id)
+        need = NeedProof(kind=Kind.PASSKEY, signing=passkeys.signing_by(chosen, challenge, facts))
+        return steps.go(flow, event, facts, AwaitingProof(part="second", challenge=challenge), need)
     if chosen is None or chosen.target is None:
         return steps.no(flow, event, facts, Reason.UNKNOWN_METHOD)
     return challenges.send(flow, event, client, facts, "second", chosen.kind, chosen.target, chosen)
@@ -625,9 +647,9 @@ def _look(flow: Flow, event: Look, client: Client, facts: Facts) -> Step:
     match flow.stage:
         case AwaitingChoice(part="second") | AwaitingProof(part="second"):
             decision = judge(flow, client, facts)
-            if not decision.usable:
+            if not choices(decision, flow.offers):
                 return planned(flow, event, decision, facts)
-            return steps.shown(flow, second_factors(decision))
+            return steps.shown(flow, second_factors(decision, flow.offers))
         case AwaitingEnrolment():
             decision = judge(flow, client, facts)
             if decision.outcome != "register":

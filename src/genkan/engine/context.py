@@ -18,6 +18,7 @@ from genkan.model import (
     Demand,
     Evidence,
     Kind,
+    MethodSettings,
     Purpose,
     Risk,
     RiskLevel,
@@ -32,6 +33,10 @@ AFTER_RESET = timedelta(hours=24)
 
 CODES = (Kind.SMS_OTP, Kind.EMAIL_OTP)
 """What a phone shows to whoever holds it."""
+
+
+UNLESS_SAID = {Kind.PASSKEY: MethodSettings()}
+"""Everybody may use a passkey, unless an administrator has said something else."""
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -70,7 +75,7 @@ def context(
         evidence=evidence,
         enrolled=enrolled,
         authenticators=account.authenticators if account else (),
-        methods=directory.methods,
+        methods={**UNLESS_SAID, **directory.methods},
         client_app=signals.client_app,
         platform=signals.platform,
         address=signals.address,

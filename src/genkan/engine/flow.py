@@ -85,6 +85,7 @@ class Offers(Struct, frozen=True, kw_only=True):
     password: bool
     code: bool
     passkey: bool = False
+    """It has listed passkeys once, so it knows of them, though it may want to go on without."""
     second_factor: bool = False
     enrolment: bool = False
 

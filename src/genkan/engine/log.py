@@ -173,7 +173,7 @@ def _risk(flow: Flow, reply: Reply, decision: Decision | None, facts: Facts) -> 
     risk = suspicion.seen(flow, facts)
     if not risk.reasons:
         return risk
-    has_second = any(e.part == "second" for e in flow.evidence)
+    has_second = suspicion.has_two_factors(flow)
     if isinstance(reply, Ready) and decision and suspicion.is_remediated(decision, has_second, facts):
         return replace(risk, state="remediated", detail=suspicion.PASSED_MFA)
     return replace(risk, state="atRisk")

@@ -63,11 +63,12 @@ def ids(
     return found or passkey.decoys(own.place if own else name, key)
 
 
-def asked(flow: Flow, facts: Facts) -> Challenge:
-    """A new question."""
+def asked(flow: Flow, facts: Facts, method: str | None = None) -> Challenge:
+    """A new question. `method` names the passkey that it is put to, where it is put to one."""
     return Challenge(
         id=facts.entropy.guid("challenge"),
         kind=Kind.PASSKEY,
+        authenticator=method,
         answer=facts.entropy.take("passkey", passkey.CHALLENGE_BYTES),
         issued_at=facts.now,
         expires_at=min(facts.now + LIFETIME, flow.created_at + facts.directory.tenant.flow_lifetime),
@@ -84,6 +85,15 @@ def signing(flow: Flow, challenge: Challenge, facts: Facts) -> Signing:
         challenge=challenge.answer,
         rp_id=domain,
         credentials=ids(subject, held, flow.identifier.place, domain, facts.code_key),
+    )
+
+
+def signing_by(chosen: Authenticator, challenge: Challenge, facts: Facts) -> Signing:
+    """The question, as it is put to one passkey of somebody who has proven a first factor."""
+    return Signing(
+        challenge=challenge.answer,
+        rp_id=rp_id(facts.directory.tenant, facts.site),
+        credentials=(chosen.passkey.credential,) if chosen.passkey is not None else (),
     )
 
 
@@ -108,6 +118,8 @@ def signed(
     tenant = facts.directory.tenant
     id, domain = passkey.id_of(credential), rp_id(tenant, facts.site)
     held = facts.authenticators if not steps.is_decoy(flow, facts) and may_use(facts) else ()
+    if challenge.authenticator is not None:
+        held = tuple(a for a in held if a.id == challenge.authenticator)
     prover = next((a for a in held if a.passkey is not None and a.passkey.credential == id), None)
     known = prover.passkey if prover is not None and prover.passkey else passkey.nobodys(id, domain)
     at = origin(credential, client, tenant, facts.site)

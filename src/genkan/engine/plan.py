@@ -12,7 +12,15 @@ from msgspec.structs import replace
 
 from genkan.engine import held, steps, suspicion
 from genkan.engine.context import Account, context
-from genkan.engine.flow import AnyStage, AwaitingChoice, AwaitingEnrolment, AwaitingResume, Closed, Flow
+from genkan.engine.flow import (
+    AnyStage,
+    AwaitingChoice,
+    AwaitingEnrolment,
+    AwaitingResume,
+    Closed,
+    Flow,
+    Offers,
+)
 from genkan.engine.messages import (
     Effect,
     Event,
@@ -156,10 +164,10 @@ def plan(flow: Flow, decision: Decision, address: Identifier | None) -> tuple[An
     match decision.outcome:
         case "allow":
             return AwaitingResume(), NeedResume()
-        case "mfa" if not decision.usable:
-            return _web("The second factor of this person works in a browser only")
+        case "mfa" if not choices(decision, flow.offers):
+            return _web("The second factor of this person is a passkey, and the app did not list webauthn")
         case "mfa" if flow.offers.second_factor:
-            return AwaitingChoice(part="second"), second_factors(decision)
+            return AwaitingChoice(part="second"), second_factors(decision, flow.offers)
         case "mfa":
             return _web("The app did not declare the capability mfa_required")
         case "register" if flow.offers.enrolment:
@@ -171,9 +179,14 @@ def plan(flow: Flow, decision: Decision, address: Identifier | None) -> tuple[An
             return Closed(outcome=reason), Refused(reason=reason, detail=decision.because)
 
 
-def second_factors(decision: Decision) -> NeedChoice:
+def choices(decision: Decision, offers: Offers) -> tuple[Authenticator, ...]:
+    """What may serve as second factor in this app: passkeys only where it knows of them, and then after codes."""
+    return (*decision.usable, *(decision.passkeys if offers.passkey else ()))
+
+
+def second_factors(decision: Decision, offers: Offers) -> NeedChoice:
     """The methods that may serve as second factor here, as they may be shown."""
-    methods = tuple(Method(id=a.id, kind=a.kind, hint=hint(a)) for a in decision.usable)
+    methods = tuple(Method(id=a.id, kind=a.kind, hint=hint(a)) for a in choices(decision, offers))
     return NeedChoice(second=True, methods=methods, because=decision.because)
 
 
@@ -191,8 +204,8 @@ def enrolments(decision: Decision, address: Identifier | None) -> NeedEnrolment:
 
 
 def hint(authenticator: Authenticator) -> str:
-    """Where its codes go, masked."""
-    return mask(authenticator.target) if authenticator.target else ""
+    """Where its codes go, masked; of a passkey what its owner calls it."""
+    return mask(authenticator.target) if authenticator.target else authenticator.name
 
 
 def _web(because: str) -> tuple[AnyStage, Reply]:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from genkan.engine.budgets import Budget, sighting
 from genkan.engine.flow import Flow, guid
 from genkan.engine.messages import Detect, Detection, Effect, Facts, PutFootprint, PutSubject
-from genkan.model import Risk, RiskLevel
+from genkan.model import Kind, Risk, RiskLevel
 from genkan.policy.model import Decision
 from genkan.risk import account, footprint, rate, score
 from genkan.risk.score import MANY_FAILURES, SIGNS, UNKNOWN
@@ -58,13 +58,18 @@ def guesses_before(budgets: Iterable[Budget], facts: Facts) -> Iterator[str]:
             yield "passwordSpray"
 
 
+def has_two_factors(flow: Flow) -> bool:
+    """A second factor was proven, or a passkey, which is two by itself."""
+    return any(e.part == "second" or e.kind is Kind.PASSKEY for e in flow.evidence)
+
+
 def settled(flow: Flow, decision: Decision, facts: Facts) -> list[Effect]:
     """At the moment there are tokens: what is closed, what is left open, and what the account learns of its places."""
     subject = facts.subject
     if subject is None:
         return []
     effects: list[Effect] = []
-    has_second = any(e.part == "second" for e in flow.evidence)
+    has_second = has_two_factors(flow)
     risk = seen(flow, facts)
     if risk.level != "high" or has_second:
         stepped = footprint.after(facts.footprint, sighting(facts.signals), facts.now)
@@ -113,7 +118,7 @@ def cloned(flow: Flow, facts: Facts) -> Detect:
 def sent_to_change(flow: Flow, decision: Decision, facts: Facts) -> list[Effect]:
     """Remember that a second factor was passed before the person was sent to change the password (10)."""
     subject = facts.subject
-    has_second = any(e.part == "second" for e in flow.evidence)
+    has_second = has_two_factors(flow)
     if decision.outcome != "password_change" or subject is None or not has_second:
         return []
     return [PutSubject(replace(subject, risk=account.asked_for_change(subject.risk, facts.now)))]

@@ -77,7 +77,8 @@ def _decide_for_person(policies: Sequence[Policy], standing: Standing) -> Decisi
     if context.security_defaults:
         policies = (*policies, _security_defaults(standing.person))
     if standing.person.has_leaked_password:
-        policies = (*policies, LEAKED_PASSWORD_WITH_MFA if standing.usable else LEAKED_PASSWORD)
+        has_second = standing.usable or standing.passkeys
+        policies = (*policies, LEAKED_PASSWORD_WITH_MFA if has_second else LEAKED_PASSWORD)
     if context.demand.resource == SECURITY_INFO and standing.registered:
         policies = (*policies, SECURITY_INFO_WITH_MFA)
     if not isinstance(policies, PolicySet):
@@ -298,10 +299,13 @@ def _second_factor(case: Case) -> Decision:
         return all(standing.meets(strength, kind) for strength in strengths)
 
     usable = tuple(a for a in standing.usable if is_strong_enough(a.kind))
+    passkeys = standing.passkeys if is_strong_enough(Kind.PASSKEY) else ()
     if usable:
-        return Decision(outcome="mfa", because="A second factor is needed.", usable=usable)
-    if standing.could_go_on_in_a_browser and is_strong_enough(Kind.PASSKEY):
-        return Decision(outcome="mfa", because="A second factor is needed; yours works in a browser only.")
+        return Decision(outcome="mfa", because="A second factor is needed.", usable=usable, passkeys=passkeys)
+    if passkeys:
+        return Decision(
+            outcome="mfa", because="A second factor is needed; yours is a passkey.", passkeys=passkeys
+        )
     registrable = tuple(kind for kind in standing.registrable if is_strong_enough(kind))
     if registrable and _is_risky(case):
         return TOO_RISKY_TO_ENROL

@@ -622,7 +622,9 @@ class Decision(Struct, frozen=True, kw_only=True):
     because: str
     """One sentence for the person. Names no policy: `trace` does, for administrators."""
     usable: tuple[Authenticator, ...] = ()
-    """`mfa`: the second factors that will do; SMS before e-mail, then the oldest first. None: only in a browser."""
+    """`mfa`: the second factors that will do; SMS before e-mail, then the oldest first. None: only a passkey will."""
+    passkeys: tuple[Authenticator, ...] = ()
+    """`mfa`: the passkeys that will do, where the app knows how to ask for them; the oldest first."""
     registrable: tuple[Kind, ...] = ()
     """`register`: the kinds that may be enrolled; SMS before e-mail."""
     enrolment_places: Literal["any", "sign_in_address"] = "sign_in_address"

@@ -90,7 +90,7 @@ class Standing(Struct, frozen=True, dict=True):
             e
             for e in self.context.evidence
             if e.part == "second"
-            and e.kind in SECOND_FACTORS
+            and e.kind in (*SECOND_FACTORS, Kind.PASSKEY)
             and e.kind != self.first.kind
             and e.place not in self.spent
             and self._is_fresh(e)
@@ -149,16 +149,13 @@ class Standing(Struct, frozen=True, dict=True):
 
     @cached_property
     def _passkeys(self) -> tuple[Authenticator, ...]:
-        return tuple(
-            a
-            for a in self.context.authenticators
-            if a.kind is Kind.PASSKEY and a.strong and a.state == "active"
-        )
+        return tuple(a for a in self.context.authenticators if a.kind is Kind.PASSKEY and a.state == "active")
 
     @property
-    def could_go_on_in_a_browser(self) -> bool:
-        """A passkey is registered, and its kind is on; native apps cannot ask for it. Source: 6.1."""
-        return bool(self._passkeys) and self.is_enabled(Kind.PASSKEY)
+    def passkeys(self) -> tuple[Authenticator, ...]:
+        """The passkeys that may be asked for, by an app that knows how. Source: 6.1."""
+        is_open = self.first.kind is not Kind.PASSKEY and self.is_enabled(Kind.PASSKEY)
+        return self._passkeys if is_open else ()
 
     def _is_first_factor(self, authenticator: Authenticator) -> bool:
         return authenticator.kind == self.first.kind and _place(authenticator) == self.first.place
@@ -214,8 +211,7 @@ class Standing(Struct, frozen=True, dict=True):
 
     def could_meet(self, strength: Strength) -> bool:
         """Some method that may be asked for or enrolled would make a whole combination."""
-        browser = (Kind.PASSKEY,) if self.could_go_on_in_a_browser else ()
-        kinds = (*(a.kind for a in self.usable), *self.registrable, *browser)
+        kinds = (*(a.kind for a in (*self.usable, *self.passkeys)), *self.registrable)
         return self.meets(strength) or any(self.meets(strength, kind) for kind in kinds)
 
 

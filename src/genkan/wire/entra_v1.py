@@ -34,6 +34,7 @@ from genkan.engine.messages import (
     Event,
     Identify,
     Look,
+    Method,
     NeedAttributes,
     NeedCall,
     NeedCheck,
@@ -104,8 +105,8 @@ def phase(flow: Flow) -> str:
             return f"{family}.oob"
         case AwaitingChoice(part="second"):
             return "MFA.required"
-        case AwaitingProof(part="second"):
-            return "MFA.oob"
+        case AwaitingProof(part="second", challenge=challenge):
+            return "MFA.key" if challenge.kind is Kind.PASSKEY else "MFA.oob"
         case AwaitingEnrolment():
             return "REG.required"
         case AwaitingProof(part="enrol", preverified=preverified):
@@ -121,12 +122,14 @@ def phase(flow: Flow) -> str:
 
 
 LEGAL: Mapping[tuple[str, str], frozenset[str]] = {
-    (CHALLENGE, ""): frozenset({"SI.init", "SI.oob", "SI.pwd", "SI.key", "MFA.required", "MFA.oob"}),
-    (INTROSPECT, ""): frozenset({"MFA.required", "MFA.oob"}),
+    (CHALLENGE, ""): frozenset(
+        {"SI.init", "SI.oob", "SI.pwd", "SI.key", "MFA.required", "MFA.oob", "MFA.key"}
+    ),
+    (INTROSPECT, ""): frozenset({"MFA.required", "MFA.oob", "MFA.key"}),
     (TOKEN, "password"): frozenset({"SI.pwd", "SI.oob", "SI.key"}),
-    (TOKEN, "oob"): frozenset({"SI.oob", "SI.pwd", "SI.key", "MFA.oob"}),
-    (TOKEN, "webauthn"): frozenset({"SI.key", "SI.oob", "SI.pwd"}),
-    (TOKEN, "mfa_oob"): frozenset({"MFA.oob"}),
+    (TOKEN, "oob"): frozenset({"SI.oob", "SI.pwd", "SI.key", "MFA.oob", "MFA.key"}),
+    (TOKEN, "webauthn"): frozenset({"SI.key", "SI.oob", "SI.pwd", "MFA.key", "MFA.oob"}),
+    (TOKEN, "mfa_oob"): frozenset({"MFA.oob", "MFA.key"}),
     # SI.done: policy asked for nothing more by the time a code for registration was right.
     (TOKEN, "continuation_token"): frozenset({"SI.done", "SU.done", "RP.done", "REG.done"}),
     (SIGNUP_CHALLENGE, ""): frozenset({"SU.init", "SU.oob", "SU.cred", "SU.pwd"}),
@@ -473,7 +476,7 @@ def write(request: Request, answer: Answer, now: datetime) -> Response:
             required = [_attribute(a) for a in attributes]
             return write_error(request, ATTRIBUTES_REQUIRED, now, **token, required_attributes=required)
         case NeedChoice(second=True, methods=methods) if request.path == INTROSPECT:
-            shown = [_method(m.id, m.channel, m.hint) for m in methods]
+            shown = [_second_factor(m) for m in methods]
             return json_response({**token, "methods": shown})
         case NeedChoice(second=True):
             return write_error(request, MFA_REQUIRED, now, **token)
@@ -506,6 +509,13 @@ def _code_sent(proof: NeedProof) -> dict[str, Any]:
 
 def _method(id: str, channel: Channel, hint: str) -> dict[str, str]:
     return {"id": id, "challenge_type": "oob", "challenge_channel": channel.value, "login_hint": hint}
+
+
+def _second_factor(method: Method) -> dict[str, str]:
+    """A passkey is listed to apps that know of it alone, and has no channel."""
+    if method.kind is Kind.PASSKEY:
+        return {"id": method.id, "challenge_type": "webauthn", "login_hint": method.hint}
+    return _method(method.id, method.channel, method.hint)
 
 
 def _attribute(attribute: Attribute) -> dict[str, Any]:
