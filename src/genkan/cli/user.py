@@ -301,19 +301,60 @@ def update(
 
 @user.command(context_settings=CONTEXT)
 @click.argument("person")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), default=None, help="A new file. [printed]"
+)
+@deployment
+def export(person: str, output: Path | None, data: Path, tenant: str | None) -> None:
+    """
+    Print as JSON everything that is kept about a person, for a person who asks: no secret, and nothing of others.
+
+    \b
+    Examples:
+      genkan user export ada@example.com --output ada.json
+    """
+    import os
+
+    import msgspec
+
+    async def look(reader: Reader, _: Clock) -> dict[str, Any] | None:
+        subject = await reader.look(lambda view: _anybody(view, person))
+        return await reader.export(subject.id)
+
+    text = msgspec.json.format(msgspec.json.encode(looked_at(data, tenant, look)), indent=2)
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        with open(output, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(text + b"\n")
+    except OSError as error:
+        raise click.ClickException(f"The file {output} cannot be made: {error.strerror}.") from None
+    click.echo(f"Wrote {output}.")
+
+
+@user.command(context_settings=CONTEXT)
+@click.argument("person")
+@click.option("--erase", is_flag=True, help="For good and at once, also somebody who was deleted already.")
 @destroys
 @deployment
-def delete(person: str, yes: bool, dry_run: bool, data: Path, tenant: str | None) -> None:
+def delete(person: str, erase: bool, yes: bool, dry_run: bool, data: Path, tenant: str | None) -> None:
     """
     Delete a person. For 30 days `genkan user restore` brings them back; nobody else gets their names so long.
+
+    After that, or at once with --erase, everything of them is gone; the sign-in log goes on to know an id.
 
     \b
     Examples:
       genkan user delete ada@example.com --dry-run
       genkan user delete ada@example.com --yes
+      genkan user delete ada@example.com --erase --yes
     """
     from genkan.service.admin import people
 
+    if erase:
+        _erase(person, data, tenant, yes=yes, dry_run=dry_run)
+        return
     subject = looked_at(data, tenant, lambda reader, _: reader.look(lambda view: found_person(view, person)))
     if not agreed(f"Delete {_called(subject)} and end all their sessions", yes=yes, dry_run=dry_run):
         return
@@ -398,6 +439,34 @@ def reset_password(person: str, yes: bool, dry_run: bool, data: Path, tenant: st
             data, tenant, lambda office, actor: people.reset_password(office.door, actor, subject.id, nobodys)
         )
         click.echo(f"{_called(subject)} sets a new password by “forgot password” at the next sign-in.")
+
+
+def _erase(person: str, data: Path, tenant: str | None, *, yes: bool, dry_run: bool) -> None:
+    from genkan.service.admin import people
+    from genkan.service.admin.door import Refusal
+
+    subject = looked_at(data, tenant, lambda reader, _: reader.look(lambda view: _anybody(view, person)))
+    if not agreed(f"Erase {_called(subject)} and everything of them, for good", yes=yes, dry_run=dry_run):
+        return
+
+    async def act(office: Office, actor: Actor) -> Subject | Refusal:
+        gone: Subject | Refusal = subject
+        if subject.status != "deleted":
+            gone = await people.remove(office.door, actor, subject.id)
+        if not isinstance(gone, Refusal):
+            await office.store.erase(subject.id)
+        return gone
+
+    done(data, tenant, act)
+    click.echo(f"Erased {subject.id}. Backups made until now have them: keep none for longer than 30 days.")
+
+
+def _anybody(view: View, person: str) -> Subject:
+    """The person that is meant, deleted or not. Raises: `ClickException`."""
+    try:
+        return found_person(view, person)
+    except click.ClickException:
+        return found_person(view, person, deleted=True)
 
 
 # Words. --------------------------------------------------------------------------------------------------------------

@@ -34,12 +34,23 @@ OPERATORS: Final = 5
 """The rank by which an account is held that was in an emergency: an anchor can lift it, and nothing weaker (5.4)."""
 
 What = Literal[
-    "begun", "missing", "held", "released", "paper", "stopped", "back", "password", "gone", "key", "client"
+    "begun",
+    "missing",
+    "held",
+    "released",
+    "paper",
+    "stopped",
+    "back",
+    "erased",
+    "password",
+    "gone",
+    "key",
+    "client",
 ]
 """
-From here on everything is told; some was not, before this;
-an account is held, and is no more; the codes on paper that are left; an account that may sign in no more, and again; a
-new password; a method that is gone; when a signing key ends; what an application still proves itself with.
+From here on everything is told; some was not, before this; an account is held, and is no more; the codes on paper that
+are left; an account that may sign in no more, and again, or is forgotten; a new password; a method that is gone; when a
+signing key ends; what an application still proves itself with.
 """
 
 
@@ -78,6 +89,10 @@ class Since(Struct, frozen=True):
     def what(self, kind: What, about: str) -> Noted | None:
         """The latest that is told of this kind."""
         return self.last.get((kind, about))
+
+    def erased(self) -> tuple[str, ...]:
+        """Accounts that are to be forgotten again."""
+        return tuple(sorted(about for kind, about in self.last if kind == "erased"))
 
     def held(self) -> frozenset[str]:
         """Accounts that were in an emergency at last."""

@@ -6,7 +6,8 @@ Knows no driver and no provider. Source: TIM-01, OTP-21, F-04, F-05, F-20.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -98,6 +99,14 @@ def settle(
         if one.provider or how != "sent":
             message = _message(sealer.open(sql.OUTBOX_BODY, name, body))
             audit(_ended(how, message, attempts, one))
+
+
+def forget(execute: sql.Execute, addresses: Container[str], sealer: Sealer) -> None:
+    """Drop, unsent, what waits for these addresses. Reads all that waits."""
+    for row, name, body in execute(sql.WAITING, ()).fetchall():
+        with suppress(SealBroken):  # It is dropped when it is due.
+            if _message(sealer.open(sql.OUTBOX_BODY, name, body)).to in addresses:
+                execute(sql.DROP, (row,))
 
 
 def wait(row: int, attempts: int, left: timedelta) -> timedelta:

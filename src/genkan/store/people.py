@@ -11,15 +11,19 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
-from genkan.engine.messages import Directory
+from genkan.engine.messages import Directory, SignIn
 from genkan.engine.queries import All, AuditQuery, Filter, Listed, Not, Order, Query, Some, Term, Value, fold
 from genkan.engine.transaction import Audited, Loaded, Needs
-from genkan.model import Authenticator, Group, Subject
+from genkan.model import Authenticator, Group, Place, Subject
 from genkan.store import sql
 
 _subject = msgspec.json.Decoder(Subject).decode
 _group = msgspec.json.Decoder(Group).decode
+_entry = msgspec.json.Decoder(SignIn).decode
+
+_ALL = 2**31 - 1
 
 PEOPLE: dict[str, str] = {
     "id": "o.id",
@@ -89,7 +93,9 @@ GROUP = "SELECT body FROM directory_group WHERE id = ?"
 IS_MEMBER = "SELECT 1 FROM membership WHERE member_id = ? AND group_id = ?"
 EXPIRED = "SELECT body FROM subject WHERE deleted_at > 0 AND deleted_at <= ? LIMIT ?"
 FORGET = (
+    "DELETE FROM flow WHERE subject = ?",
     "DELETE FROM refresh_grant WHERE subject = ?",
+    "DELETE FROM detection WHERE subject = ?",
     "DELETE FROM authenticator WHERE subject = ?",
     "DELETE FROM identifier WHERE subject = ?",
     "DELETE FROM subject_extension WHERE subject = ?",
@@ -97,7 +103,29 @@ FORGET = (
     "DELETE FROM signal_subject WHERE subject = ?",
     "DELETE FROM subject WHERE id = ?",
 )
-"""In this order, so that nothing refers to a row that is gone."""
+"""In this order, so that nothing refers to a row that is gone. Their codes, emergencies and networks go with them."""
+
+ENTRIES = "SELECT id, body FROM sign_in WHERE subject = ?"
+NAMELESS = "UPDATE sign_in SET body = ? WHERE id = ?"
+OWN = {
+    "methods": "SELECT body FROM authenticator WHERE subject = ? ORDER BY id",
+    "codesOnPaper": "SELECT body FROM reserve WHERE subject = ?",
+    "emergencies": "SELECT body FROM emergency WHERE subject = ?",
+    "usualNetworks": "SELECT body FROM footprint WHERE subject = ?",
+    "sessions": "SELECT body FROM refresh_grant WHERE subject = ? AND revoked_at IS NULL ORDER BY id",
+    "signIns": "SELECT body FROM sign_in WHERE subject = ? ORDER BY at, id",
+    "foundRisky": "SELECT body FROM detection WHERE subject = ? ORDER BY at, id",
+}
+"""Where what is kept about a person lies, by the names of the export."""
+OWN_AUDIT = """
+SELECT seq, at, action, reason, subject, client, correlation_id, detail, category FROM audit
+ WHERE subject = ? ORDER BY seq
+"""
+"""Reads the whole table: for a person who asks, not for a step."""
+SECRETS = frozenset(
+    {"material", "previous", "digest", "head", "spent", "passkey", "handle", "ceremony", "ticket", "claims"}
+)
+"""What is kept to compare proofs with: of no use to its owner, and to nobody else a good one."""
 
 
 class View:
@@ -209,13 +237,63 @@ def audits(execute: sql.Execute, query: AuditQuery) -> tuple[Audited, ...]:
     return tuple(sql.audited(row) for row in rows)
 
 
-def purge(execute: sql.Execute, before: datetime, limit: int) -> int:
-    """Forget people who were deleted before this time; return how many."""
+def expired(execute: sql.Execute, before: datetime, limit: int) -> list[str]:
+    """Return the ids of people who were deleted before this time."""
     rows = execute(EXPIRED, (sql.to_milliseconds(before), limit)).fetchall()
-    for (body,) in rows:
-        for text in FORGET:
-            execute(text, (_subject(body).id,))
-    return len(rows)
+    return [_subject(body).id for (body,) in rows]
+
+
+def addresses(execute: sql.Execute, id: str) -> frozenset[str]:
+    """Return wherever messages to a person go."""
+    held = [sql.authenticator(body) for (body,) in execute(sql.EVERY_AUTHENTICATOR, (id,)).fetchall()]
+    row = execute(sql.SUBJECT, (id,)).fetchone()
+    names = _subject(row[0]).identifiers if row else ()
+    return frozenset(i.value for i in (*names, *(a.target for a in held if a.target is not None)))
+
+
+def forget(execute: sql.Execute, id: str) -> None:
+    """Forget a person for good; the sign-in log goes on to know an id, and no name, network or place (PII-04)."""
+    for entry, body in execute(ENTRIES, (id,)).fetchall():
+        nameless = replace(_entry(body), name="", address="", place=Place())
+        execute(NAMELESS, (sql.encode(nameless).decode(), entry))
+    for text in FORGET:
+        execute(text, (id,))
+
+
+def export(execute: sql.Execute, id: str) -> dict[str, Any] | None:
+    """Return everything that is kept about a person and is theirs to know, as values for JSON; None for nobody."""
+    row = execute(sql.SUBJECT, (id,)).fetchone()
+    if row is None:
+        return None
+    groups = [msgspec.json.decode(body) for (body,) in execute(GROUPS_OF, (id, "", _ALL)).fetchall()]
+    own = {
+        name: [_told(msgspec.json.decode(body)) for (body,) in execute(text, (id,)).fetchall()]
+        for name, text in OWN.items()
+    }
+    changes = [sql.audited(row) for row in execute(OWN_AUDIT, (id,)).fetchall()]
+    return {
+        "person": _told(msgspec.json.decode(row[0])),
+        "groups": [{"id": group["id"], "name": group["name"]} for group in groups],
+        **own,
+        "log": [
+            {
+                "at": one.at,
+                "action": one.record.action,
+                "reason": one.record.reason,
+                "client": one.record.client,
+            }
+            for one in changes
+        ],
+    }
+
+
+def _told(value: Any) -> Any:
+    """A value without what only proofs are compared with."""
+    if isinstance(value, dict):
+        return {name: _told(one) for name, one in value.items() if name not in SECRETS}
+    if isinstance(value, list):
+        return [_told(one) for one in value]
+    return value
 
 
 # Filters. ------------------------------------------------------------------------------------------------------------

@@ -82,6 +82,8 @@ class Passphrase(Lock, Opener):
                 "the file can try as many as they like. Take six random words or more."
             )
         self._text = text.encode()
+        self._known: dict[bytes, bytes] = {}
+        """Each salt is worked on once."""
 
     def __repr__(self) -> str:
         return "Passphrase(…)"
@@ -91,7 +93,9 @@ class Passphrase(Lock, Opener):
         return salt, self.opened(salt)
 
     def opened(self, head: bytes) -> bytes:
-        return Scrypt(salt=head, length=KEY_BYTES, **SCRYPT).derive(self._text)
+        if head not in self._known:
+            self._known[head] = Scrypt(salt=head, length=KEY_BYTES, **SCRYPT).derive(self._text)
+        return self._known[head]
 
 
 class Recipient(Lock):

@@ -274,6 +274,7 @@ GIVE_BACK = "UPDATE outbox SET leased_until = 0, due_at = ? WHERE id = ?"
 GIVE_ALL_BACK = "UPDATE outbox SET leased_until = 1 WHERE leased_until > 0"
 BACKLOG = "SELECT count(*), min(CASE WHEN leased_until <= ? THEN due_at END) FROM outbox"
 LEASED = "SELECT attempts, expires_at, message, body FROM outbox WHERE id = ?"
+WAITING = "SELECT id, message, body FROM outbox"
 DROP = "DELETE FROM outbox WHERE id = ?"
 
 SWEEPS = (

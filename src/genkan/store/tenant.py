@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from genkan import metrics
 from genkan.engine import aftermath
-from genkan.engine.aftermath import Since
+from genkan.engine.aftermath import Noted, Since
 from genkan.engine.messages import Detection, Directory, Document, Record, SignIn
 from genkan.engine.queries import AuditQuery, Listed, Query
 from genkan.engine.transaction import (
@@ -202,6 +202,10 @@ class Reader(ABC):
         """
         return await self._read(lambda execute: chain.verify(execute, self._chain_key, expected))
 
+    async def export(self, id: str) -> dict[str, Any] | None:
+        """Return everything that is kept about a person and is theirs to know; None for nobody."""
+        return await self._read(lambda execute: people.export(execute, id))
+
     async def detections(self, query: DetectionQuery) -> tuple[Detection, ...]:
         """Return what was found risky, newest first."""
         return await self._read(lambda execute: sql.detections(execute, query))
@@ -358,7 +362,7 @@ class Store(Reader):
                 deleted = await self._work(self._sweep, text)
                 swept += deleted
         gone = self._now - people.KEPT_AFTER_DELETION
-        while purged := await self._work(people.purge, gone, SWEPT_AT_ONCE):
+        while purged := await self._work(self._purge, gone):
             swept += purged
         return swept + await self._trim()
 
@@ -431,6 +435,16 @@ class Store(Reader):
 
         return await self._work(renew)
 
+    async def erase(self, id: str) -> None:
+        """Forget a person for good who was deleted, without waiting until they can be brought back no more."""
+
+        def erase(execute: sql.Execute) -> None:
+            outbox.forget(execute, people.addresses(execute, id), self._sealer)
+            self._forget(execute, id)
+            self._auditing(execute)(Record(action="user:erased", subject=id))
+
+        await self._work(erase)
+
     async def put_meta(self, name: str, value: str) -> None:
         """Keep a value under a name."""
         if name in OURS:
@@ -477,6 +491,8 @@ class Store(Reader):
                 raise CannotOpen(
                     "The accounts in the database are not those of the backup. Nothing was changed."
                 )
+            for id in since.erased():
+                people.forget(execute, id)
             self._chain.began()
             self._auditing(execute)(carrying.record(carried, held, since, actor))
             documents.touch(execute)
@@ -552,6 +568,18 @@ class Store(Reader):
         if trimmed is not None:
             self._auditing(execute)(Record(action="audit:trimmed", detail=trimmed._asdict()))
         return trimmed
+
+    def _purge(self, execute: sql.Execute, before: datetime) -> int:
+        """Forget people who were deleted before this time; return how many."""
+        ids = people.expired(execute, before, SWEPT_AT_ONCE)
+        for id in ids:
+            self._forget(execute, id)
+        return len(ids)
+
+    def _forget(self, execute: sql.Execute, id: str) -> None:
+        if self._journal is not None:
+            self._journal.note([Noted(at=self._now, tenant=self._tenant, what="erased", about=id)])
+        people.forget(execute, id)
 
     def _sweep(self, execute: sql.Execute, text: str) -> int:
         return execute(text, (sql.to_milliseconds(self._now), SWEPT_AT_ONCE)).rowcount

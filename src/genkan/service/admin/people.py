@@ -296,7 +296,9 @@ async def remove(door: Door, actor: Actor, id: str, expected: str | None = None)
         if (refused := _in_emergency(view, id)) is not None:
             return refused
         gone = replace(subject, status="deleted", deleted_at=view.now, epoch=subject.epoch + 1)
-        target = Target(id=id, name=_name(subject), changes=differences(_seen(subject), None))
+        target = Target(
+            id=id, name="", changes=(("deletedDateTime", None, view.now),)
+        )  # Nothing of them (PII-04).
         effects = (PutSubject(gone), RevokeGrants(subject=id, at=view.now))
         if not view.directory.tenant.dual_control:
             return Done(gone, target, effects)
