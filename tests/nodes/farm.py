@@ -201,7 +201,7 @@ def an_address() -> str:
     return f"{uuid.uuid4().hex[:12]}@example.com"
 
 
-def signed_up(farm: Farm, address: str, *nodes: Node) -> Mapping[str, Any]:
+def signed_up(farm: Farm, address: str, *nodes: Node, scope: str = "") -> Mapping[str, Any]:
     """Sign somebody up by a code, each call at the next of these nodes; return the tokens."""
     a, b, c, d = (nodes * 4)[:4]
     token = a.token(a.post("/signup/v1.0/start", username=address, challenge_type="oob redirect"))
@@ -212,7 +212,7 @@ def signed_up(farm: Farm, address: str, *nodes: Node) -> Mapping[str, Any]:
         "/oauth2/v2.0/token",
         continuation_token=token,
         grant_type="continuation_token",
-        scope="openid offline_access",
+        scope=f"openid offline_access {scope}".strip(),
     )
     assert answer.status_code == 200, answer.text
     return dict(answer.json())

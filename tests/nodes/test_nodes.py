@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
 
 from genkan.bootstrap import FOLLOWED_EVERY
+from genkan.service.demo import SECURITY_INFO_SCOPE as SECURITY_INFO
 from genkan.store import postgres as store
 from tests import postgres
 from tests.nodes.farm import TENANT, Farm, Node, a_farm, an_address, challenged, signed_up
+from tests.wire.authenticator import Key, b64
 
 pytestmark = pytest.mark.xdist_group("nodes")
 
@@ -224,3 +227,36 @@ def test_when_the_database_restarts_nothing_is_lost_and_nobody_has_to_restart_a_
         assert redeemed(farm.nodes[0], token, code)[0] == 200
         assert redeemed(farm.nodes[1], token, code)[0] == 400
     cluster.remove()
+
+
+@pytest.mark.proves("WAN-01")
+def test_what_a_passkey_has_signed_counts_once_however_many_nodes_are_shown_it(farm: Farm) -> None:
+    farm.command("app", "update", "Shop", "--asks", SECURITY_INFO)
+    time.sleep(FOLLOWED_EVERY.total_seconds() * 1.5)
+    address, origin, key = an_address(), "https://login.example.com", Key("login.example.com")
+    first, second, *_ = farm.nodes
+    bearer = {
+        "authorization": f"Bearer {signed_up(farm, address, *farm.nodes, scope=SECURITY_INFO)['access_token']}"
+    }
+
+    def own(node: Node, path: str, body: object) -> dict[str, Any]:
+        answer = node.http.post(f"/shop/emergency/v1.0/me/passkeys/{path}", json=body, headers=bearer)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    made = key.made(own(first, "begin", {})["public_key"], origin)
+    own(second, "finish", {"credential": made, "name": "Blue key"})
+    types = "webauthn oob redirect"
+    token = first.token(first.post("/oauth2/v2.0/initiate", username=address, challenge_type=types))
+    asked = second.post("/oauth2/v2.0/challenge", continuation_token=token, challenge_type=types).json()
+    signed = json.dumps(key.signed(asked["public_key"], origin))
+
+    def shown(node: Node) -> int:
+        form = {"continuation_token": asked["continuation_token"], "credential": signed}
+        return node.post("/oauth2/v2.0/token", grant_type="webauthn", **form).status_code
+
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(shown, farm.nodes * 8))
+
+    assert asked["public_key"]["allowCredentials"] == [{"type": "public-key", "id": b64(key.id)}]
+    assert sorted(answers) == [200, *[400] * (len(answers) - 1)]
