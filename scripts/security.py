@@ -126,7 +126,6 @@ OPEN: Final[dict[str, str]] = {
     "TOK-20": "the lifetime is a setting; there is no introspection endpoint that could honour more",
     "FLOW-11": NO_BROWSER,
     "FLOW-22": NO_BROWSER,
-    "PWD-06": "nobody changes a password while signed in; a reset takes a fresh code (SSPR rows)",
     "MSG-12": "the service of `telephony_risk_url` may know; it is asked before every text, and no answer is a no: "
     "tighter than the row",
     "BRW-06": NO_BROWSER,

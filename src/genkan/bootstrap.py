@@ -327,6 +327,8 @@ class TenantRuntime:
             owner=OwnerEndpoint(
                 owner=Owner(
                     store=store,
+                    hashing=hashing,
+                    leaks=around.leaks,
                     paper_key=keys.of(KeyPurpose.PAPER, tenant_id),
                     base_url=base_url,
                     on_deliver=self.wake,

@@ -6,20 +6,29 @@ import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
 
 from genkan.engine import reserve
 from genkan.engine.emergency.protocol import FAILURES
-from genkan.engine.messages import PutReserve, PutSubject
+from genkan.engine.messages import PutAuthenticator, PutReserve, PutSubject
 from genkan.engine.transaction import Needs
 from genkan.identifiers import phone
-from genkan.model import Kind, Reserve, Secret
+from genkan.model import Authenticator, Kind, Reserve, Secret
 from genkan.service.demo import SECURITY_INFO_SCOPE
 from tests.server import Reply, new_address, new_number, newest
 from tests.wire import strict
-from tests.wire.journeys import PASSWORD, challenged, first_factor_by_password, ids, listed, proven
+from tests.wire.journeys import (
+    PASSWORD,
+    challenged,
+    first_factor_by_password,
+    ids,
+    listed,
+    password_asked,
+    proven,
+)
 from tests.wire.servers import World
 
 ME = "/dev/emergency/v1.0/me"
@@ -355,3 +364,91 @@ def test_other_methods_and_paths_are_not_there(world: World) -> None:
 
     assert ask(world, "GET", CODES, key).status == 405
     assert ask(world, "POST", f"{ME}/nothing", key).status == 404
+
+
+# The password. --------------------------------------------------------------------------------------
+
+NEW = "a wholly new one of this owner"
+
+
+def changes_password(world: World, own: str, current: str, new: str = NEW) -> Reply:
+    return ask(world, "POST", f"{ME}/password", own, {"current_password": current, "new_password": new})
+
+
+@pytest.mark.proves("PWD-06")
+def test_whoever_knows_the_password_sets_another_and_every_session_ends(world: World) -> None:
+    address = a_person(world)
+    scope = f"openid offline_access {SECURITY_INFO_SCOPE}"
+    elsewhere = first_factor_by_password(world, address, scope).ok()
+    own = token(world, address)
+    changes_password(world, own, PASSWORD).ok()
+
+    renewed = world.post(
+        strict.TOKEN,
+        client_id=world.password_app,
+        grant_type="refresh_token",
+        refresh_token=elsewhere["refresh_token"],
+    )
+    assert renewed.error[0] == "invalid_grant"
+    assert ask(world, "GET", READINESS, own).status == 401, "this session too"
+    assert first_factor_by_password(world, address, "openid").status == 400
+    asked = password_asked(world, address)
+    assert proven(world, world.password_app, asked.token, "password", NEW, "openid").status == 200
+    world.arrived(address, "notice", 1)
+
+
+@pytest.mark.proves("PWD-06")
+def test_a_session_alone_sets_no_password(world: World) -> None:
+    """Not without the current one, not with an old proof, and not past a second factor that was not shown."""
+    address = a_person(world)
+    wrong = changes_password(world, token(world, address), "not the password")
+    assert wrong.error[:2] == ("invalid_grant", "invalid_password")
+    tokens = first_factor_by_password(world, address, f"openid offline_access {SECURITY_INFO_SCOPE}").ok()
+    world.advance(11 * 60)
+    renewed = world.post(
+        strict.TOKEN,
+        client_id=world.password_app,
+        grant_type="refresh_token",
+        refresh_token=tokens["refresh_token"],
+        scope=SECURITY_INFO_SCOPE,
+    ).ok()
+    stale = changes_password(world, renewed["access_token"], PASSWORD)
+    assert stale.error[0] == "insufficient_user_authentication"
+
+    by_password_alone = token(world, address)
+    number = phone(new_number())
+    second = Authenticator(
+        id=str(uuid4()),
+        subject=world.subject(address).id,
+        kind=Kind.SMS_OTP,
+        target=number,
+        created_at=world.now,
+    )
+    world.write(PutAuthenticator(second))
+    assert changes_password(world, by_password_alone, PASSWORD).error[1] == "mfa_required"
+    assert first_factor_by_password(world, address, "openid").status == 200
+
+
+def test_the_current_password_is_not_guessed_at_with_a_stolen_token(world: World) -> None:
+    address = a_person(world)
+    own = token(world, address)
+    answers = [changes_password(world, own, f"guess {n}").error[0] for n in range(6)]
+    assert answers == ["invalid_grant"] * 5 + ["slow_down"]
+    assert changes_password(world, own, PASSWORD).error[0] == "slow_down"
+
+
+@pytest.mark.parametrize("new", ["short", PASSWORD, "password1234"])
+def test_a_new_password_must_be_a_good_one(world: World, new: str) -> None:
+    own = token(world, address := a_person(world))
+    refused = changes_password(world, own, PASSWORD, new)
+    assert refused.error[1].startswith("password_")
+    assert first_factor_by_password(world, address, "openid").status == 200
+
+
+def test_who_signs_in_by_code_has_no_password_to_change(world: World) -> None:
+    own = token(world, address := a_person(world))
+    subject = world.subject(address)
+    held = world.run(world.store.read(Needs(subject=subject.id))).authenticators
+    gone = [replace(a, state="tombstoned", removed_at=world.now) for a in held if a.kind is Kind.PASSWORD]
+    world.write(*(PutAuthenticator(a) for a in gone))
+    assert changes_password(world, own, PASSWORD).error[0] == "not_found"

@@ -264,6 +264,9 @@ CLIENT_GUESSES = Limit("wrong proofs of a client", ((20, _HOUR),))
 PAPERS_ISSUED = Limit("codes on paper issued", ((5, _DAY),))
 """Sheets of recovery codes and freeze codes per subject, each of which is told of everywhere. Bucket: `papers`."""
 
+OWN_PASSWORD = Limit("wrong current passwords", ((5, _HOUR), (20, _DAY)))
+"""Of somebody who is signed in and wants another password (PWD-06). Bucket: `own_password`."""
+
 NUMBERS_TRIED = Limit("numbers tried", ((3, _DAY),))
 """Distinct numbers per subject in registration (conditional-access 13.2). Bucket: `numbers_tried`; see `NUMBER_NEW`."""
 
@@ -530,6 +533,11 @@ def sms_from_network(network: str) -> str:
 def papers(subject: str) -> str:
     """Codes on paper that were issued to a person."""
     return f"papers/{_hidden(subject)}"
+
+
+def own_password(subject: str) -> str:
+    """Wrong current passwords of a person who is signed in."""
+    return f"password/own/{_hidden(subject)}"
 
 
 def numbers_tried(subject: str) -> str:

@@ -57,7 +57,7 @@ from genkan.engine.transaction import Change, Loaded, Needs
 from genkan.factors import passkey
 from genkan.model import Kind, Reason, Risk, Secret, Subject
 from genkan.risk import score
-from genkan.service.hashing import Hashing
+from genkan.service.hashing import Hashing, judged
 from genkan.service.issue import Issuer, Tokens
 from genkan.service.ports import Extensions, Leaks, RiskSource, Store, TelephonyRisk
 from genkan.service.steady import Steady
@@ -243,11 +243,7 @@ class Conductor:
     async def _hash_new(
         self, new: Secret, words: tuple[str, ...], earlier: tuple[Secret, ...] = ()
     ) -> Hashed:
-        """Judge and hash; a password that is known from a leak is banned like the well-known ones (PWD-04, PWD-08)."""
-        hashed = await self._hashing.hash_new(new, words, self.directory().tenant, earlier)
-        if hashed.refused is None and self._leaks is not None and await self._leaks.knows(new):
-            return Hashed(refused=Reason.PASSWORD_BANNED, material=None)
-        return hashed
+        return await judged(self._hashing, self._leaks, new, words, self.directory().tenant, earlier)
 
 
 class _Step:

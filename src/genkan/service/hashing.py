@@ -19,6 +19,7 @@ from genkan import metrics
 from genkan.engine.messages import Checked, Hashed, NeedCheck
 from genkan.factors import password
 from genkan.model import Reason, Secret, Tenant
+from genkan.service.ports import Leaks
 
 T = TypeVar("T")
 
@@ -107,3 +108,18 @@ def _step_back() -> None:
     """Lower this thread's priority where the system can (on Linux priorities are per thread)."""
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+
+async def judged(
+    hashing: Hashing,
+    leaks: Leaks | None,
+    new: Secret,
+    words: tuple[str, ...],
+    tenant: Tenant,
+    earlier: tuple[Secret, ...] = (),
+) -> Hashed:
+    """Judge and hash; a password that is known from a leak is banned like the well-known ones (PWD-04, PWD-08)."""
+    hashed = await hashing.hash_new(new, words, tenant, earlier)
+    if hashed.refused is None and leaks is not None and await leaks.knows(new):
+        return Hashed(refused=Reason.PASSWORD_BANNED, material=None)
+    return hashed

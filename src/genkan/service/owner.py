@@ -27,11 +27,15 @@ from genkan.engine.messages import (
     Emit,
     Entropy,
     Facts,
+    NeedCheck,
     PutAuthenticator,
     PutReserve,
+    PutSubject,
     Record,
+    RevokeGrants,
 )
 from genkan.engine.reserve import Lack, Proven, Readiness
+from genkan.engine.reset import PASSWORDS_REMEMBERED
 from genkan.engine.transaction import Change, Conflict, Loaded, Needs, SignInQuery
 from genkan.factors import passkey
 from genkan.factors.paper import Use
@@ -40,13 +44,16 @@ from genkan.model import (
     Authenticator,
     Ceremony,
     Kind,
+    Reason,
     Reserve,
     Secret,
     Subject,
     Tenant,
 )
+from genkan.risk import account as account_risk
 from genkan.risk import rate
-from genkan.service.ports import AdminStore
+from genkan.service.hashing import Hashing, judged
+from genkan.service.ports import AdminStore, Leaks
 
 T = TypeVar("T")
 
@@ -57,11 +64,12 @@ MOST_PASSKEYS: Final = 10
 
 Purpose = Literal["register", "remove"]
 
-Why = Literal["token", "stale", "factor", "too_many", "assertion", "taken", "missing"]
+Why = Literal["token", "stale", "factor", "too_many", "assertion", "taken", "missing", "password"]
 """
 What kind of no it is. `assertion`: a passkey did not prove what was asked for. `taken`: it is registered already.
 `missing`: there is no such passkey. `token`: the account or the app is no longer what the token says. `stale`: nothing
 was proven lately. `factor`: there is a second factor that was not shown. `too_many`: it was done too often.
+`password`: it is not the account's.
 """
 
 MOST_SHOWN: Final = 50
@@ -97,11 +105,20 @@ class Owner:
     """The acts of a tenant's people on their own accounts."""
 
     def __init__(
-        self, *, store: AdminStore, paper_key: bytes, base_url: str, on_deliver: Callable[[], None]
+        self,
+        *,
+        store: AdminStore,
+        hashing: Hashing,
+        leaks: Leaks | None,
+        paper_key: bytes,
+        base_url: str,
+        on_deliver: Callable[[], None],
     ) -> None:
         """`base_url` is the server's public address, whose host passkeys are for unless the tenant names a domain."""
         self._base_url = base_url
         self._store = store
+        self._hashing = hashing
+        self._leaks = leaks
         self._paper_key = paper_key
         self._on_deliver = on_deliver
 
@@ -302,6 +319,78 @@ class Owner:
         directory = loaded.directory
         return passkeys.origin(credential, directory.clients[caller.client], directory.tenant, self._base_url)
 
+    # The password. ----------------------------------------------------------------------------------
+
+    async def change_password(self, caller: Caller, current: Secret, new: Secret) -> Reason | Refusal | None:
+        """
+        Set another password, for whoever knows the one there is; None when it is done.
+
+        Every session of the account ends, this one too: the app signs in anew, with the new password (PWD-06). A wrong
+        current password is counted before it is compared.
+        Refuses: as `Why` says, or with what is wrong with the new password. Raises: `StoreUnavailable`.
+        """
+        bucket = rate.own_password(caller.subject)
+
+        def spend(loaded: Loaded, subject: Subject) -> tuple[Change, tuple[int, Authenticator] | Refusal]:
+            own = _password(loaded)
+            if own is None:
+                return _refused(caller, "password", Refusal("missing"))
+            spent = rate.spend(loaded.histories.get(bucket, ()), rate.OWN_PASSWORD, loaded.now)
+            if spent is None:
+                return _refused(caller, "password", Refusal("too_many"))
+            until = rate.keep_until(spent, rate.OWN_PASSWORD)
+            return Change(effects=(Count(bucket=bucket, history=spent, keep_until=until),)), (spent[-1], own)
+
+        begun = await self._act(caller, "password", spend, bucket)
+        if isinstance(begun, Refusal):
+            return begun
+        at, own = begun
+        checked = await self._hashing.check(NeedCheck(authenticator=own, text=current, spent=()))
+        if not checked.right:
+            return await self._act(
+                caller, "password", lambda *_: _refused(caller, "password", Refusal("password"))
+            )
+        read = await self._store.read(Needs(subject=caller.subject))
+        names = (i.value for i in read.subject.identifiers) if read.subject else ()
+        told = map(str, read.subject.attributes.values()) if read.subject else ()
+        earlier = tuple(m for m in (own.material, *own.previous) if m)
+        tenant = read.directory.tenant
+        hashed = await judged(self._hashing, self._leaks, new, (*names, *told), tenant, earlier)
+        if hashed.material is None:
+            return hashed.refused or Reason.PASSWORD_INVALID
+        material, entropy = hashed.material, Entropy(os.urandom(32))
+
+        def decide(loaded: Loaded, subject: Subject) -> tuple[Change, Refusal | None]:
+            found = _password(loaded)
+            if found is None or (found.id, found.revision) != (checked.authenticator, checked.revision):
+                return _refused(caller, "password", Refusal("password"))
+            changed = replace(
+                found,
+                material=material,
+                previous=earlier[:PASSWORDS_REMEMBERED],
+                changed_at=loaded.now,
+                reset_at=None,
+                leaked=False,
+            )
+            person = replace(
+                subject,
+                epoch=subject.epoch + 1,
+                risk=account_risk.changed_password(subject.risk, loaded.now),
+            )
+            history = rate.refund(loaded.histories.get(bucket, ()), at)
+            effects: list[Effect] = [
+                PutAuthenticator(changed),
+                PutSubject(person),
+                RevokeGrants(subject=subject.id, at=loaded.now),
+                Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, rate.OWN_PASSWORD)),
+                *_notices(caller, loaded, subject, entropy, "password_changed"),
+                _record(caller, "owner:password:changed", method=found.id),
+            ]
+            effects += signals.of_step(effects, loaded, entropy)
+            return Change(effects=tuple(effects)), None
+
+        return await self._act(caller, "password", decide, bucket)
+
     # What happened. ---------------------------------------------------------------------------------
 
     async def activity(self, caller: Caller) -> Activity | Refusal:
@@ -394,6 +483,10 @@ def _admitted(caller: Caller, loaded: Loaded) -> Subject | Refusal:
         return Refusal("factor")  # Until it is over, what is laid by could be the other side's way back.
     lack = reserve.lack(caller.proven, subject, loaded.authenticators, loaded.now)
     return Refusal(lack) if lack else subject
+
+
+def _password(loaded: Loaded) -> Authenticator | None:
+    return next((a for a in loaded.authenticators if a.kind is Kind.PASSWORD), None)
 
 
 # Passkeys. ------------------------------------------------------------------------------------------

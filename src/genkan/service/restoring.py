@@ -27,7 +27,7 @@ from genkan.factors.interface import Right
 from genkan.model import Channel, Client, Identifier, Kind, Message, Reason, Reserve, Secret
 from genkan.risk import rate
 from genkan.service.emergency import Call, Door, Question, once
-from genkan.service.hashing import Hashing
+from genkan.service.hashing import Hashing, judged
 from genkan.service.ports import Leaks
 
 Refused = words.Refused
@@ -196,9 +196,9 @@ class Restoring:
             made = None
             further: list[Effect] = [*seen]
             if target is not None and about.challenge is not None:
-                judged = otp.verify(about.challenge, None, proof.text.text, loaded.now, self._code_key)
+                answer = otp.verify(about.challenge, None, proof.text.text, loaded.now, self._code_key)
                 held = self._held_by(target, call, loaded)
-                if not isinstance(judged, Right):
+                if not isinstance(answer, Right):
                     return Change(effects=(*seen, tried)), Refused(Refusal.INVALID_CODE, "wrong")
                 if held is None:
                     return Change(effects=seen), NotTaken(Reason.TARGET_REFUSED)
@@ -244,12 +244,8 @@ class Restoring:
             m for a in loaded.held if a.kind is Kind.PASSWORD for m in (a.material, *a.previous) if m
         )
         own = (*(i.value for i in subject.identifiers), *map(str, subject.attributes.values()))
-        hashed = await self._hashing.hash_new(text, own, loaded.directory.tenant, earlier)
-        if hashed.material is None:
-            return NotTaken(hashed.refused or Reason.PASSWORD_INVALID)
-        if self._leaks is not None and await self._leaks.knows(text):
-            return NotTaken(Reason.PASSWORD_BANNED)
-        return hashed.material
+        hashed = await judged(self._hashing, self._leaks, text, own, loaded.directory.tenant, earlier)
+        return hashed.material or NotTaken(hashed.refused or Reason.PASSWORD_INVALID)
 
     def _making(self, question: Asked, loaded: Loaded, handle: bytes) -> Making:
         subject, tenant = loaded.subject, loaded.directory.tenant

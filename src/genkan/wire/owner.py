@@ -21,7 +21,7 @@ from genkan.engine.messages import Directory
 from genkan.engine.reserve import Proven, Readiness
 from genkan.engine.steps import FRESH, is_origin_of
 from genkan.exchange import Request, Response, json_response
-from genkan.model import SECURITY_INFO, Authenticator, Secret
+from genkan.model import SECURITY_INFO, Authenticator, Reason, Secret
 from genkan.service.owner import SCOPE, Activity, Caller, Owner, Refusal, Why
 from genkan.tokens import jwt, metadata
 from genkan.tokens.claims import ACR_TWO_FACTORS
@@ -77,6 +77,7 @@ REFUSALS: Final[Mapping[Why, Error]] = {
         "The passkey did not prove what was asked for; ask anew for a challenge.",
         "invalid_assertion",
     ),
+    "password": Error("invalid_grant", 50126, "This is not the current password.", "invalid_password"),
     "taken": Error("conflict", 90100, "This passkey is registered already.", status=409),
     "missing": Error("not_found", 90100, "There is no such passkey.", status=404),
     "too_many": Error(
@@ -114,6 +115,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         answer = await route.handler(self, caller, body)
         if isinstance(answer, Refusal):
             answer = REFUSALS[answer.why]
+        if isinstance(answer, Reason):
+            refused = entra_v1_words.ERRORS[answer]
+            answer = Error(refused.error, refused.code, refused.text, refused.suberror)
         return (
             write_error(request, answer, self.clock()) if isinstance(answer, Error) else json_response(answer)
         )
@@ -203,6 +207,19 @@ class Renamed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     id: Annotated[str, Meta(max_length=64)]
     name: Name
+
+
+class NewPassword(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The password that there is, and the one that is to be."""
+
+    current_password: Annotated[str, Meta(min_length=1, max_length=1024)]
+    new_password: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+class PasswordChanged(Struct, frozen=True):
+    """Done; every session has ended, so sign in again."""
+
+    signed_out: bool = True
 
 
 class Removal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -296,7 +313,13 @@ async def _remove(endpoint: Endpoint, caller: Caller, body: Removal) -> Answer:
     return done if isinstance(done, Refusal) else _shown(done)
 
 
-Answer = Struct | Refusal | Error
+async def _password(endpoint: Endpoint, caller: Caller, body: NewPassword) -> Answer:
+    current, new = Secret(body.current_password), Secret(body.new_password)
+    refused = await endpoint.owner.change_password(caller, current, new)
+    return PasswordChanged() if refused is None else refused
+
+
+Answer = Struct | Refusal | Reason | Error
 
 
 async def _readiness(endpoint: Endpoint, caller: Caller, _: Any) -> Answer:
@@ -331,6 +354,7 @@ class Route(Struct, frozen=True):
 ROUTES: Final = (
     Route("GET", PREFIX + "emergency-readiness", _readiness, "How well the account is prepared", Readiness),
     Route("GET", PREFIX + "activity", _activity, "Recent sign-ins and security changes", Activity),
+    Route("POST", PREFIX + "password", _password, "Change the password", PasswordChanged, NewPassword),
     Route("POST", PREFIX + "recovery-codes", _recovery_codes, "Make new recovery codes", Codes),
     Route("POST", PREFIX + "freeze-code", _freeze_code, "Make a new freeze code", FreezeCode),
     Route("GET", PREFIX + "passkeys", _passkeys, "The passkeys that there are", OwnPasskeys),
