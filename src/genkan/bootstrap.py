@@ -675,13 +675,15 @@ async def restore(
     database: str = "",
     replace: bool = False,
     moves: bool = False,
+    key_is_lost: bool = False,
     since: Callable[[carrying.Bearing], Since] = lambda _: Since(),
 ) -> list[tuple[carrying.Carried, tuple[str, ...]]]:
     """
     Put the tenants of a backup, or one of them, into a deployment; return them, and ids of accounts that are held.
 
     `replace`: in the place of those that are there; no server may own their files. `moves`: they come from another
-    master key. `since`: what is known of the time since. Each tenant is there whole or as it was before.
+    master key. `key_is_lost`: their master key is, so what is sealed under it is left behind. `since`: what is known of
+    the time since. Each tenant is there whole or as it was before.
     Raises: `CannotOpen`, `CannotStart`, `StoreUnavailable`.
     """
     found = contents(path, opener)
@@ -701,23 +703,34 @@ async def restore(
             f"writes schema {newest()}. Restore it with that one, then start this one on the database."
         )
     key = folder / "master.key"
-    if moves:
+    if moves or key_is_lost:
         _make_folder(folder)
     elif not key.exists():
         raise CannotOpen(
             f"There is no master key in {folder}, and what is sealed in a backup opens under its own only. Put the key "
-            f"file of the deployment there as {key}, with mode 600."
+            f"file of the deployment there as {key}, with mode 600; if it is lost for good, say --master-key-lost."
         )
     keys = Keys(open_master_key(key))
     for carried in wanted:
-        _take_up_keys(keys, carried.bearing, path)
+        if not key_is_lost:
+            _take_up_keys(keys, carried.bearing, path)
+        elif carrying.is_sealed_by(
+            Sealer(keys.of(KeyPurpose.SEALING, carried.bearing.id), carried.bearing.id), carried.bearing.seal
+        ):
+            raise CannotOpen(
+                f"The master key in {folder} is that of the tenant {carried.bearing.name}, so nothing has to be left "
+                "behind: leave out --master-key-lost."
+            )
     await _check_places(folder, database, [c.bearing for c in wanted], replace=replace)
     lie = places(folder, keys, database)
     try:
         done: list[tuple[carrying.Carried, tuple[str, ...]]] = []
         for carried in wanted:
             sealed = carrying.Seals.of(keys, carried.bearing.id) if moves else None
-            held = await _take_in(lie, carried, path, opener, since(carried.bearing), actor, sealed)
+            known = since(carried.bearing)
+            if key_is_lost:  # No code on paper can be compared any more.
+                known = msgspec.structs.replace(known, is_whole=False)
+            held = await _take_in(lie, carried, path, opener, known, actor, sealed, key_is_lost=key_is_lost)
             done.append((carried, held))
         return done
     finally:
@@ -770,6 +783,8 @@ async def _take_in(
     since: Since,
     actor: Actor,
     sealed: carrying.Seals | None,
+    *,
+    key_is_lost: bool,
 ) -> tuple[str, ...]:
     id, name = carried.bearing.id, carried.bearing.name
     is_new, clock = id not in lie.tenants(), Clock()
@@ -788,6 +803,7 @@ async def _take_in(
             since,
             {"kind": actor.kind, "id": actor.id, "name": actor.name},
             sealed,
+            key_is_lost=key_is_lost,
         )
         is_done = True
     finally:

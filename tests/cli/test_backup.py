@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import sqlite3
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +21,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
+from bench.backup import make
 from genkan.bootstrap import StreamSecrets
 from genkan.cli import main
 from genkan.engine import reserve
@@ -400,6 +403,42 @@ def test_a_backup_opens_under_its_own_master_key_alone(
     assert [one["name"] for one in genkan("tenant", "list", "--data", other, "--json").lines()] == ["desk"]
 
 
+@pytest.mark.proves("BKP-05")
+def test_with_the_master_key_only_what_was_sealed_under_it_is_lost(
+    tmp_path: Path, keys: Path, at: Any
+) -> None:
+    data, new, file = (tmp_path / name for name in ("data", "new", "nightly.backup"))
+    with in_process(data) as world:
+        address = a_person(world)
+        paper = ask(world, "POST", CODES, token(world, address), {}).ok()["codes"]
+        before = first_factor_by_password(world, address, OPENID).ok()
+        sealed = secrets_of(data).seal("s", "Bearer of good news")
+        world.run(world.store.put_documents(replace(STREAM, authorization=sealed)))
+    at(data, "backup", file, *_to(keys)).ok()
+    identity = ("--identity", keys / "backup.key")
+    lost = ("restore", file, *identity, "--master-key-lost")
+    assert "so nothing has to be left behind" in at(data, *lost, "--replace", "--yes").no()
+    assert "if it is lost for good, say --master-key-lost" in at(new, "restore", file, *identity).no()
+    assert "Say so beforehand with --yes" in at(new, *lost).no()
+    assert "without its signing keys and secrets" in at(new, *lost, "--dry-run").ok().out
+    (made,) = at(data, "backup", file, "--verify", *identity, "--json").lines()
+
+    (done,) = at(new, *lost, "--stopped", "--yes", "--json").lines()
+
+    assert done["accounts"] == made["accounts"]
+    said = at(new, "logs", "verify").ok().out
+    assert "Whole: 1 rows are as they were written." in said
+    assert "older rows are of before there was a chain" in said
+    with in_process(new) as world:
+        after = first_factor_by_password(world, address, OPENID).ok()
+        assert claims(after["id_token"])["oid"] == claims(before["id_token"])["oid"]
+        assert claims(after["id_token"])["sub"] != claims(before["id_token"])["sub"]
+        assert not verified(world, before["id_token"])
+        assert verified(world, after["id_token"])
+        assert not any(shown(world, address, code) for code in paper)
+        assert world.directory.streams["s"] == STREAM
+
+
 def test_only_the_tenant_that_is_asked_for_is_taken(
     genkan: Command, folder: Path, keys: Path, tmp_path: Path
 ) -> None:
@@ -520,3 +559,24 @@ def test_a_tenant_moves_to_another_master_key_and_another_kind_of_database_and_b
     at(fourth, "logs", "verify", "--head", noted["head"]).ok()
     with in_process(fourth) as world:
         is_the_same(world, fourth)
+
+
+@pytest.mark.proves("BKP-03")
+def test_a_hundred_thousand_people_would_be_backed_up_in_minutes_and_back_within_the_hour(
+    tmp_path: Path, keys: Path, at: Any
+) -> None:
+    """On a fiftieth of them; `bench/backup.py` measures them all, and the page on backups has the figures."""
+    share, data, new, file = 50, tmp_path / "data", tmp_path / "new", tmp_path / "file"
+    for folder in (data, new):
+        folder.mkdir(mode=0o700)
+    asyncio.run(make(data, 100_000 // share))
+    shutil.copy(data / "master.key", new)
+
+    began = time.monotonic()
+    at(data, "backup", file, *_to(keys)).ok()
+    backed_up = time.monotonic()
+    at(new, "restore", file, "--identity", keys / "backup.key").ok()
+    restored = time.monotonic()
+
+    assert backed_up - began < 5 * 60 / share * 2
+    assert restored - backed_up < 60 * 60 / share

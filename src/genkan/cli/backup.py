@@ -122,6 +122,12 @@ def backup(
 )
 @STOPPED
 @REPLAY
+@click.option(
+    "--master-key-lost",
+    "key_is_lost",
+    is_flag=True,
+    help="For good: leave behind what is sealed under it, and begin with a new one.",
+)
 @destroys
 @deployment
 @as_json
@@ -132,6 +138,7 @@ def restore(
     replace: bool,
     stopped: bool,
     replay: tuple[Path, ...],
+    key_is_lost: bool,
     yes: bool,
     dry_run: bool,
     data: Path,
@@ -160,6 +167,7 @@ def restore(
         replay=replay,
         as_json=as_json,
         replace=replace,
+        key_is_lost=key_is_lost,
         yes=yes,
         dry_run=dry_run,
     )
@@ -257,6 +265,7 @@ def _put(
     replay: tuple[Path, ...],
     as_json: bool,
     moves: bool = False,
+    key_is_lost: bool = False,
     replace: bool = False,
     yes: bool = False,
     dry_run: bool = False,
@@ -279,7 +288,9 @@ def _put(
         names = ", ".join(f"{c.bearing.name} of {c.bearing.at:%Y-%m-%d %H:%M} UTC" for c in found.tenants)
         only = f", of it only {tenant}" if tenant else ""
         instead = " in the place of what is there, which is lost" if replace else ""
-        if (replace or dry_run) and not agreed(f"Restore {names}{only}{instead}", yes=yes, dry_run=dry_run):
+        without = ", without its signing keys and secrets" if key_is_lost else ""
+        asks = replace or dry_run or key_is_lost
+        if asks and not agreed(f"Restore {names}{only}{instead}{without}", yes=yes, dry_run=dry_run):
             return
         done = asyncio.run(
             bootstrap.restore(
@@ -291,6 +302,7 @@ def _put(
                 database=place,
                 replace=replace,
                 moves=moves,
+                key_is_lost=key_is_lost,
                 since=since,
             )
         )
@@ -303,8 +315,8 @@ def _put(
             click.echo(f"\nFrozen, because of an emergency: {', '.join(held)}")
     paper = (
         "Codes on paper are as they were."
-        if all(since(c.bearing).is_whole for c, _ in done)
-        else "Codes on paper are worthless: no journal tells of all the time since the file was made."
+        if not key_is_lost and all(since(c.bearing).is_whole for c, _ in done)
+        else "Codes on paper are worthless."
     )
     click.echo(f"\nEverybody signs in anew. {paper} Start the server.")
 

@@ -24,6 +24,7 @@ from genkan.engine.flow import guid
 from genkan.engine.messages import Record
 from genkan.model import Authenticator, Client, Reserve, Stream, Subject, Tenant
 from genkan.store import sql
+from genkan.store.chain import ANCHOR
 from genkan.store.sealing import CannotOpen, KeyPurpose, Keys, SealBroken, Sealer
 
 ROWS_AT_ONCE: Final = 500
@@ -393,6 +394,8 @@ class Fate(Struct, frozen=True, kw_only=True):
     """16 random bytes."""
     seals: Seals | None = None
     """Seals what comes open."""
+    key_is_lost: bool = False
+    """The master key is: what is sealed is left behind, and the log begins a new chain."""
 
 
 def fill(execute: sql.Execute, frames: Iterable[Rows], fate: Fate) -> tuple[str, tuple[str, ...]]:
@@ -449,13 +452,20 @@ def check_seal(seal: str, sealer: Sealer, name: str) -> None:
 
     Raises: `CannotOpen`.
     """
+    if not is_sealed_by(sealer, seal):
+        raise CannotOpen(
+            f"The tenant {name} was backed up under another master key than the one in this folder. Put the key file "
+            "that belongs to it there first; if it is lost for good, say --master-key-lost."
+        )
+
+
+def is_sealed_by(sealer: Sealer, seal: str) -> bool:
+    """Whether what was carried is sealed under this master key."""
     try:
         sealer.open("meta.value", "seal", bytes.fromhex(seal))
     except (SealBroken, ValueError):
-        raise CannotOpen(
-            f"The tenant {name} was backed up under another master key than the one in this folder. Put the key file "
-            "that belongs to it there first."
-        ) from None
+        return False
+    return True
 
 
 def _insert(execute: sql.Execute, table: Table, rows: list[sql.Row]) -> None:
@@ -477,7 +487,8 @@ def _as_it_was(row: sql.Row, _: Fate) -> sql.Row:
 
 def _meta_row(row: sql.Row, fate: Fate) -> sql.Row | None:
     is_ours = row[0] in OWN_META or (row[0] == KEYS and fate.seals is not None)
-    return None if is_ours else row
+    is_worthless = fate.key_is_lost and row[0] in (KEYS, ANCHOR)
+    return None if is_ours or is_worthless else row
 
 
 def _document_row(row: sql.Row, fate: Fate) -> sql.Row | None:
@@ -486,10 +497,14 @@ def _document_row(row: sql.Row, fate: Fate) -> sql.Row | None:
         return None
     if kind == "client":
         body = _json(aftermath.client(_client(body), fate.since, fate.now))
+    if kind == "stream" and fate.key_is_lost:
+        body = _json(replace(_stream(body), authorization=b""))
     return kind, id, revision, body
 
 
-def _signing_key_row(row: sql.Row, fate: Fate) -> sql.Row:
+def _signing_key_row(row: sql.Row, fate: Fate) -> sql.Row | None:
+    if fate.key_is_lost:
+        return None
     kid, algorithm, created_at, activates_at, retires_at, pem = row
     note = fate.since.what("key", kid)
     if note is not None and note.until is not None:
@@ -525,6 +540,10 @@ def _frozen(subject: str, fate: Fate) -> sql.Row:
     return subject, 1, kept.case.id if kept.case else None, _json(kept)
 
 
+def _audit_row(row: sql.Row, fate: Fate) -> sql.Row:
+    return (*row[:-1], None) if fate.key_is_lost else row
+
+
 def _signal_row(row: sql.Row, _: Fate) -> sql.Row:
     id, jti, stream, subject, due_at, _leased, *rest = row
     return id, jti, stream, subject, due_at, 0, *rest
@@ -538,5 +557,6 @@ _FATES: Final[Mapping[str, Callable[[sql.Row, Fate], sql.Row | None]]] = {
     "authenticator": _authenticator_row,
     "reserve": _reserve_row,
     "emergency": _emergency_row,
+    "audit": _audit_row,
     "signal": _signal_row,
 }

@@ -471,11 +471,14 @@ class Store(Reader):
         since: Since,
         actor: Mapping[str, str],
         sealed: carrying.Seals | None = None,
+        *,
+        key_is_lost: bool = False,
     ) -> tuple[str, ...]:
         """
         Put what was carried in the place of everything, in one transaction; return the ids of accounts held after it.
 
         `rows` begins anew each time it is called. `sealed`: what was opened when it was carried out is sealed by it.
+        `key_is_lost`: what is sealed there can be opened by nobody.
         Raises: `CannotOpen` where accounts are not as they were carried; whatever `rows` raises.
         """
 
@@ -483,7 +486,9 @@ class Store(Reader):
             self._take_time(execute)
             carrying.empty(execute)
             now = max(self._now, carried.bearing.at)
-            fate = carrying.Fate(now=now, since=since, draw=lambda: os.urandom(16), seals=sealed)
+            fate = carrying.Fate(
+                now=now, since=since, draw=lambda: os.urandom(16), seals=sealed, key_is_lost=key_is_lost
+            )
             found, held = carrying.fill(execute, rows(), fate)
             if sealed is not None:
                 execute(sql.PUT_META, (carrying.KEYS, sealed.keys(carried.bearing.keys)))
