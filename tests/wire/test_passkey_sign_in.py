@@ -15,6 +15,7 @@ from genkan import identifiers
 from genkan.engine import budgets
 from genkan.engine.emergency.case import Means
 from genkan.engine.messages import Count, PutAuthenticator, PutSubject
+from genkan.engine.story import tell
 from genkan.engine.transaction import DetectionQuery, Needs
 from genkan.model import Kind, MethodSettings, Reason
 from genkan.policy.model import GrantControls, StrengthReference
@@ -652,6 +653,10 @@ def test_the_audit_says_what_was_tried(world: World) -> None:
     rows = world.run(world.store.trail(entry.correlation_id))
     proofs = [(r.record.reason, r.record.detail.get("kind")) for r in rows if ":prove:" in r.record.action]
     assert proofs == [(Reason.WRONG_PASSKEY, "passkey"), ("", "passkey")]
+    (story,) = tell([entry], rows, world.directory)
+    told = "\n".join(event.text for event in story.events)
+    assert told.count("A passkey was asked for.") == 2
+    assert told.index("The passkey was wrong") < told.index("The passkey was right")
 
 
 # In an emergency. -----------------------------------------------------------------------------------

@@ -281,7 +281,9 @@ def _choose_first(flow: Flow, event: Choose, client: Client, facts: Facts) -> St
     if _wants_passkey(flow, event):
         challenge = passkeys.asked(flow, facts)
         need = NeedProof(kind=Kind.PASSKEY, signing=passkeys.signing(flow, challenge, facts))
-        return steps.go(flow, event, facts, AwaitingProof(part="first", challenge=challenge), need)
+        return steps.go(
+            flow, event, facts, AwaitingProof(part="first", challenge=challenge), need, sent=Kind.PASSKEY
+        )
     kind = _first_factor(flow, client, facts)
     authenticator = next((a for a in _known(flow, facts) if a.kind is kind and not a.strong), None)
     if kind is Kind.PASSWORD:
@@ -329,7 +331,9 @@ def _choose_second(flow: Flow, event: Choose, client: Client, facts: Facts) -> S
     if chosen is not None and chosen.passkey is not None:
         challenge = passkeys.asked(flow, facts, chosen.id)
         need = NeedProof(kind=Kind.PASSKEY, signing=passkeys.signing_by(chosen, challenge, facts))
-        return steps.go(flow, event, facts, AwaitingProof(part="second", challenge=challenge), need)
+        return steps.go(
+            flow, event, facts, AwaitingProof(part="second", challenge=challenge), need, sent=Kind.PASSKEY
+        )
     if chosen is None or chosen.target is None:
         return steps.no(flow, event, facts, Reason.UNKNOWN_METHOD)
     return challenges.send(flow, event, client, facts, "second", chosen.kind, chosen.target, chosen)

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from genkan.engine.messages import Directory, SignIn
-from genkan.engine.steps import NOT_ABOUT_IT
+from genkan.engine.steps import NOT_ABOUT_IT, WRONG
 from genkan.engine.transaction import Audited
 from genkan.model import DIRECTORY, Kind
 from genkan.policy.explain import explain_policy
@@ -29,7 +29,11 @@ PROOFS = {
     Kind.PASSKEY: "The passkey",
     Kind.FEDERATED: "The sign-in at another provider",
 }
-SENT = {Kind.EMAIL_OTP: "A code was sent by e-mail", Kind.SMS_OTP: "A code was sent by text message"}
+SENT = {
+    Kind.EMAIL_OTP: "A code was sent by e-mail",
+    Kind.SMS_OTP: "A code was sent by text message",
+    Kind.PASSKEY: "A passkey was asked for",
+}
 SAID = {
     "identify": "A sign-in name was given",
     "confirm": "The mailbox that was proven before was registered as second factor",
@@ -201,7 +205,7 @@ def _event(step: _Step) -> Event:
     outcome = f"refused: {_words(row.record.reason)}" if came == "refused" else CAME.get(came, "")
     if came == "needchoice" and "policies" in detail:
         outcome = "a second factor was asked for"
-    if said == "prove" and came == "refused" and row.record.reason in ("wrong_code", "wrong_password"):
+    if said == "prove" and came == "refused" and row.record.reason in WRONG:
         outcome = ""
     return Event(
         at=row.at,
@@ -215,7 +219,7 @@ def _event(step: _Step) -> Event:
 
 def _said(said: str, came: str, sent: str | None, kind: str | None, reason: str) -> str:
     if said == "prove" and kind is not None:
-        wrong = came == "refused" and reason in ("wrong_code", "wrong_password")
+        wrong = came == "refused" and reason in WRONG
         return f"{PROOFS[Kind(kind)]} was {'wrong' if wrong else 'right'}"
     if sent is not None:
         new = " to the new second factor" if said == "enrol" else ""

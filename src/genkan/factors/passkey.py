@@ -34,6 +34,9 @@ FAULTS: Final = (Exception,)
 """What a library of parsers may raise at bytes of a stranger: all of it means no."""
 
 
+MOST: Final = 10
+"""Passkeys of one account."""
+
 DECOY_LENGTHS: Final = (16, 16, 20, 20, 20, 32, 32, 32, 32, 32, 32, 32, 32, 48, 64, 64)
 """Bytes of an id, as often as they are met: of password managers, of Apple's, of Google's and Windows', of keys."""
 
@@ -93,13 +96,16 @@ def decoys(name: str, key: bytes) -> tuple[bytes, ...]:
     """
     Ids of keys that there are not, for a name that has none: the same each time, and like real ones (WAN-06).
 
-    Shapes: `name` is any text, `key` 32 secret bytes. One id or two, of 16 to 64 bytes.
+    As many as somebody might have: mostly one, ever more seldom more, ten at most. So neither a long list nor a short
+    one says that they are real.
+    Shapes: `name` is any text, `key` 32 secret bytes; each id has 16 to 64.
     """
     drawn = _drawn(f"passkey/decoys/{name}", key)
-    return tuple(
-        _drawn(f"passkey/decoy {n}/{name}", key)[: DECOY_LENGTHS[drawn[1 + n] % len(DECOY_LENGTHS)]]
-        for n in range(1 if drawn[0] < 160 else 2)
-    )
+    count = 1
+    while count < MOST and drawn[count] < 90:
+        count += 1
+    lengths = (DECOY_LENGTHS[byte % len(DECOY_LENGTHS)] for byte in drawn[MOST : MOST + count])
+    return tuple(_drawn(f"passkey/decoy {n}/{name}", key)[:length] for n, length in enumerate(lengths))
 
 
 def nobodys(credential: bytes, rp_id: str) -> Passkey:

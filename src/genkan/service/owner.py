@@ -60,8 +60,6 @@ T = TypeVar("T")
 SCOPE = f"{SECURITY_INFO_API.uri}/{SECURITY_INFO_API.scopes[0]}"
 """What an app must be registered for, and have asked for."""
 
-MOST_PASSKEYS: Final = 10
-
 Purpose = Literal["register", "remove"]
 
 Why = Literal["token", "stale", "factor", "too_many", "assertion", "taken", "missing", "password"]
@@ -175,7 +173,7 @@ class Owner:
             held, tenant = _passkeys(loaded), loaded.directory.tenant
             if purpose == "register" and (lack := _lack_for_passkey(caller, loaded, subject)):
                 return _refused(caller, purpose, Refusal(lack))
-            if purpose == "register" and len(held) >= MOST_PASSKEYS:
+            if purpose == "register" and len(held) >= passkey.MOST:
                 return _refused(caller, purpose, Refusal("too_many"))
             kept = loaded.reserve or Reserve(subject=subject.id)
             ceremony = Ceremony(
@@ -220,7 +218,7 @@ class Owner:
                 made = passkey.made(credential, begun.challenge, rp_id, origin, roaming=roaming)
             if made is None:
                 return _refused(caller, "register", Refusal("assertion"), *ended)
-            if len(_passkeys(loaded)) >= MOST_PASSKEYS:
+            if len(_passkeys(loaded)) >= passkey.MOST:
                 return _refused(caller, "register", Refusal("too_many"), *ended)
             new = Authenticator(
                 id=entropy.guid("authenticator"),
