@@ -177,6 +177,50 @@ async def test_somebody_signs_up_by_a_code_that_left_by_the_relay_and_gets_token
         assert secret not in log
 
 
+@pytest.mark.proves("ENR-04", "SSPR-06")
+async def test_a_report_leaves_by_the_relay_with_a_link_to_the_page_that_is_served(tmp_path: Path) -> None:
+    trust, tls = certificate(tmp_path)
+    port = free_port()
+    page = f"https://localhost:{port}/shop/lost-device"
+    async with a_relay(tmp_path) as relay:
+        process = await begun({**settings(tmp_path, relay, port), **tls})
+        log = await ready(process)
+        async with httpx2.AsyncClient(verify=trust, base_url=f"https://localhost:{port}/shop") as http:
+
+            async def post(path: str, **form: str) -> Any:
+                return (await http.post(path, data={"client_id": APP, **form})).json()
+
+            told = {"username": "ada@example.com", "challenge_type": "oob redirect"}
+            token = (await post("/signup/v1.0/start", **told))["continuation_token"]
+            token = (await post("/signup/v1.0/challenge", continuation_token=token))["continuation_token"]
+            given = {"continuation_token": token, "grant_type": "oob", "oob": await mailed(relay, 1)}
+            assert "continuation_token" in await post("/signup/v1.0/continue", **given)
+            looked = await http.get(
+                page, headers={"host": f"localhost:{port}", "x-forwarded-host": "evil.example"}
+            )
+            reported = await http.post(
+                "/emergency/v1.0/report", json={"client_id": APP, "username": "ada@example.com"}
+            )
+            assert reported.status_code == 202
+            for _ in range(500):
+                if len(relay.letters) >= 2:
+                    break
+                await asyncio.sleep(0.02)
+            plain = relay.letters[-1].get_body(("plain",))
+            assert plain is not None
+            link = next(x for x in plain.get_content().splitlines() if x.startswith(f"{page}?link="))
+            opened = await http.get(link)
+        log += await stopped(process)
+
+    assert looked.headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+    assert "evil.example" not in looked.text
+    assert "Ihr Gerät ist verloren" in looked.text
+    assert "Eine Sicherheitssperre für Ihr Konto setzen?" in opened.text
+    assert link.partition("=")[2] in opened.text, "for the button"
+    assert link.partition("=")[2] not in log
+    assert relay.letters[-1]["Subject"] == "Jemand hat gemeldet, dass Ihr Gerät verloren ist"
+
+
 async def test_the_seed_is_read_once_and_what_there_is_stays(tmp_path: Path) -> None:
     _, tls = certificate(tmp_path)
     async with a_relay(tmp_path) as relay:
