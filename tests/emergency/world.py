@@ -395,6 +395,10 @@ class Play:
                 return sorted(d.message.to for d in self.effects if isinstance(d, Deliver))
             case "audit":
                 return [r.action.removeprefix("emergency:") for r in records]
+            case "rows":
+                return [r.detail["row"] for r in records if "row" in r.detail]
+            case "reasons":
+                return [r.reason for r in records if r.reason]
             case "alarms":
                 return [a.word for a in self.effects if isinstance(a, words.Alarm)]
             case "epoch":
