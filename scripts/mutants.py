@@ -60,6 +60,8 @@ ROOMS = {
             "tests/wire/test_sign_in.py tests/wire/test_second_factor.py tests/wire/test_telephony.py",
             "tests/wire/test_registration.py tests/wire/test_sign_up.py tests/wire/test_reset.py",
             "tests/wire/test_risk.py tests/wire/test_sign_in_log.py tests/wire/test_messages_to_owners.py",
+            "tests/wire/test_emergency_gate.py tests/wire/test_owner.py tests/wire/test_emergency.py",
+            "tests/wire/test_refresh.py tests/wire/test_impact.py",
             "tests/delivery/test_receipts.py tests/attacks/test_limits.py tests/attacks/test_pumping.py",
         ),
     ),

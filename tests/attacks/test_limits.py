@@ -164,6 +164,22 @@ def test_after_sixty_wrong_passwords_only_the_owners_lane_is_left_and_the_owner_
     assert token_set(prove_first(here, who, token, PASSWORD, "openid"))
 
 
+@pytest.mark.proves("THR-04", "OTP-13")
+def test_the_owner_who_signs_in_at_home_does_not_end_the_wait_of_strangers(here: Inside) -> None:
+    who = at_home(here, here.password_app)
+    here.address = STRANGER
+    for _ in range(3):
+        token, _ = challenged(here, who)
+        for n in range(4):
+            prove_first(here, who, token, f"wrong {n}", "openid")
+    here.address = OWNER
+    token, proof = challenged(here, who)
+    assert token_set(prove_first(here, who, token, proof, "openid"))
+    here.address = STRANGER
+    token, proof = challenged(here, who)
+    assert not token_set(prove_first(here, who, token, proof, "openid")), "still to wait, whatever is typed"
+
+
 @pytest.mark.proves("AVL-08")
 def test_an_owner_on_a_new_network_waits_with_the_strangers_or_resets_the_password(here: Inside) -> None:
     """Nothing on the way says why a right password was refused."""

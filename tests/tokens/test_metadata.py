@@ -29,6 +29,7 @@ def test_addresses_are_those_of_the_tenant_id() -> None:
         "end_session_endpoint": f"{ROOT}/oauth2/v2.0/logout",
         "jwks_uri": f"{ROOT}/discovery/v2.0/keys",
         "genkan_emergency_endpoint": f"{ROOT}/emergency/v1.0",
+        "genkan_emergency_page": f"{ROOT}/lost-device",
     }
 
 

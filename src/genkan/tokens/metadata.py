@@ -69,6 +69,8 @@ class Discovery(Struct, frozen=True, kw_only=True):
     """Which versions of native authentication this tenant speaks: our own member."""
     genkan_emergency_endpoint: str
     """Where apps say that a device is lost: our own member. Says nothing of any account."""
+    genkan_emergency_page: str
+    """The page for whoever has no app any more: our own member."""
 
 
 def issuer(base_url: str, tenant_id: str) -> str:
@@ -127,4 +129,5 @@ def discovery(base_url: str, tenant: Tenant, algorithms: tuple[Algorithm, ...] =
         id_token_signing_alg_values_supported=algorithms,
         genkan_native_auth={"v1": True},
         genkan_emergency_endpoint=f"{root}/emergency/v1.0",
+        genkan_emergency_page=f"{root}/lost-device",
     )
