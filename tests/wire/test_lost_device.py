@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from importlib.resources import files
@@ -12,11 +13,12 @@ from msgspec.structs import replace
 
 from genkan.wire import lost_device
 from tests.server import new_address, newest
+from tests.wire.authenticator import Key
 from tests.wire.borrowed import PAGE, Borrowed, Document
 from tests.wire.claimants import Claimant
 from tests.wire.journeys import PASSWORD, first_factor_by_password, ids
 from tests.wire.servers import World
-from tests.wire.test_emergency import an_owner
+from tests.wire.test_emergency import an_owner, with_paper
 from tests.wire.test_owner import CODES, FREEZE, ask, token
 
 HELD = "Your account is on a security hold"
@@ -473,6 +475,56 @@ def test_an_objection_with_nothing_to_object_to_says_no_more_than_a_wrong_one(wo
     assert told[0] == told[1]
     assert "there is nothing to object to" in told[0]
     assert state(owner) == "normal"
+
+
+def test_whether_a_recovery_waits_hears_nobody_who_is_wrong(world: World) -> None:
+    owner = an_owner(world)
+    codes = ask(world, "POST", CODES, token(world, owner.address), {}).ok()["codes"]
+    world.advance(WEEK + 3600)
+    quiet = an_owner(world)
+    owner.contain_by_paper(codes[0]).ok()
+    owner.show({"method": "password", "password": PASSWORD}).ok()
+    owner.say("recovery/start").ok()
+    assert state(owner) == "recovery_pending"
+
+    told = []
+    for address in (owner.address, quiet.address, new_address()):
+        for aim in ("object", "undo"):
+            world.advance(3700)
+            browser = Borrowed(world)
+            browser.began(address, "password", aim=aim)
+            browser.press(aim, proof="wrong")
+            told.append(re.sub(r'value="[^"]*"', "", browser.html))
+            attempt = Claimant(world, address)
+            given = {"method": "password", "password": "wrong"}
+            refused = attempt.post(aim, continuation_token=attempt.started(), proof=given)
+            assert refused.error == ("invalid_grant", "invalid_oob_value", 50181)
+
+    assert told[0::2] == told[:1] * 3
+    assert told[1::2] == told[1:2] * 3
+
+
+def test_an_older_key_undoes_a_recovery_on_the_page(world: World) -> None:
+    key = Key()
+    owner, paper = with_paper(world, key)
+    other = Claimant(world, owner.address)
+    other.contain_by_password().ok()
+    other.show(paper).ok()
+    other.say("recovery/start").ok()
+    world.advance(5 * 24 * 3600)
+    other.complete(paper).ok()
+    assert state(owner) == "restored"
+
+    browser = Borrowed(world)
+    browser.began(owner.address, "passkey", aim="undo")
+    asked = next(has["data-passkey"] for _, has in browser.page.tags if "data-passkey" in has)
+    page = browser.press("undo", proof=json.dumps(key.signed(json.loads(asked), world.base)))
+
+    assert "The recovery is undone" in page.text
+    assert browser.card
+    assert state(owner) == "frozen"
+    browser.get()
+    assert "You have shown the strongest evidence that there is." in browser.page.text
 
 
 def test_nothing_is_left_behind(world: World) -> None:

@@ -978,15 +978,15 @@ def _handed_over(draft: _Draft, event: HandedOver) -> Reply:
 
 
 def _object(draft: _Draft, event: Object) -> Reply:
-    """E10: a weak objection buys time once."""
-    recovery = draft.emergency.case.recovery if draft.emergency.case else None
-    if draft.emergency.state != "recovery_pending" or recovery is None:
-        return _no(draft, Refusal.STATE_CHANGED, "no recovery waits")
+    """E10: a weak objection buys time once. Whether a recovery waits hears nobody who was wrong."""
     if rate.spend(draft.facts.failures, FAILURES, draft.facts.now) is None:
         return _no(draft, Refusal.SLOW_DOWN, "too many wrong proofs")
     item = _judge(draft, event.shown, event.key)
     if isinstance(item, Rejected):
         return _no(draft, item.refusal, item.because)
+    recovery = draft.emergency.case.recovery if draft.emergency.case else None
+    if draft.emergency.state != "recovery_pending" or recovery is None:
+        return _no(draft, Refusal.STATE_CHANGED, "no recovery waits")
     claim = draft.case.claim(recovery.key)
     if claim is not None and any(i.method == item.method for i in claim.items):
         return _no(draft, Refusal.EVIDENCE_NOT_ACCEPTED, "the claim itself rests on it")
@@ -1263,12 +1263,12 @@ def _withdraw(draft: _Draft, event: Withdraw) -> Reply:
 
 
 def _undo(draft: _Draft, event: Undo) -> Reply:
-    """E20: an anchor older than the case takes a recovery back, or stronger evidence with an identity check."""
+    """
+    E20: an anchor older than the case takes a recovery back, or stronger evidence with an identity check.
+
+    Whether there is one to undo hears nobody who was wrong.
+    """
     restored, facts = draft.emergency.restored, draft.facts
-    if restored is None or draft.emergency.state not in ("restored", "normal"):
-        return _no(draft, Refusal.STATE_CHANGED, "there is no recovery to undo")
-    if facts.now >= restored.undo_until:
-        return _no(draft, Refusal.STATE_CHANGED, "too late to undo")
     if rate.spend(facts.failures, FAILURES, facts.now) is None:
         return _no(draft, Refusal.SLOW_DOWN, "too many wrong proofs")
     items: list[Item] = []
@@ -1276,10 +1276,15 @@ def _undo(draft: _Draft, event: Undo) -> Reply:
         item = _judge(draft, shown, event.key)
         if isinstance(item, Rejected):
             return _no(draft, item.refusal, item.because)
+        items.append(item)
+    if restored is None or draft.emergency.state not in ("restored", "normal"):
+        return _no(draft, Refusal.STATE_CHANGED, "there is no recovery to undo")
+    if facts.now >= restored.undo_until:
+        return _no(draft, Refusal.STATE_CHANGED, "too late to undo")
+    for item in items:
         method = draft.world.method(item.method)
         if method is None or method.touched_at >= restored.opened_at or method.id in restored.quarantined:
             return _no(draft, Refusal.EVIDENCE_NOT_ACCEPTED, "not older than the case")
-        items.append(item)
     rank = evidence.rank(items, None)
     is_proofed = any(i.code == "IV" for i in items) and rank >= restored.rank
     if not any(i.code == "AN" for i in items) and not is_proofed:

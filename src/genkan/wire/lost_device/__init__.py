@@ -89,7 +89,7 @@ _OFFERED: Final = {means.value: means for means in OFFERED}
 _ORDER: Final = ("email", "sms", "freeze_code", "recovery_code", "passkey", "password")
 """How they are offered: the password last, which nobody should type at a strange computer."""
 
-Aim = Literal["hold", "object"]
+Aim = Literal["hold", "object", "undo"]
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -190,7 +190,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             if isinstance(asked, words.Refused):
                 return self._page(visit, "start", flaw=FLAWS[asked.refusal], **again)
             question = asked
-        return self._ask(visit, "proof", question, means, aim=_aim(form))
+        return self._ask(visit, "proof", question, means, aim=_aim(form), username=form["username"])
 
     async def contain(self, visit: _Visit, form: Mapping[str, str]) -> Response:
         proof = _proof(form)
@@ -211,6 +211,21 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         if isinstance(reply, words.Refused):
             return self._again(visit, "proof", form, reply.refusal)
         return self._page(visit, "told", told="object")
+
+    async def undo(self, visit: _Visit, form: Mapping[str, str]) -> Response:
+        """Take back a recovery that somebody else has completed (E20)."""
+        proof, name = _proof(form), _named(form.get("username", ""))
+        if proof is None or name is None or not visit.card:
+            return self._again(visit, "proof", form, Refusal.INVALID_ASSERTION)
+        reply = await self.door.undo(visit.call(), form.get("token", ""), proof, self.clock())
+        if not isinstance(reply, words.Moved):
+            return self._again(visit, "proof", form, _refusal(reply))
+        found = await self.door.find(visit.call(), name)
+        visit = replace(visit, case="" if isinstance(found, words.Refused) else found)
+        card = _written(_read_card(visit.card) or b"")
+        return self._page(
+            visit, "status", title="held", card=card, state=reply.state, worth="most", noted="undone"
+        )
 
     async def follow(self, visit: _Visit, form: Mapping[str, str]) -> Response:
         """The button of a notice's link: that it was read is the proof (E1)."""
@@ -318,7 +333,13 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         return self._page(visit, "status", state=reply.state, worth=_worth(reply.rank), **more)
 
     def _ask(
-        self, visit: _Visit, screen: str, question: Question, means: Means, aim: Aim = "hold"
+        self,
+        visit: _Visit,
+        screen: str,
+        question: Question,
+        means: Means,
+        aim: Aim = "hold",
+        username: str = "",
     ) -> Response:
         options = ""
         if means is Means.PASSKEY:
@@ -334,14 +355,21 @@ class Endpoint(Struct, frozen=True, kw_only=True):
                 }
             )
         return self._page(
-            visit, screen, title="proof", token=question.token, means=means.value, aim=aim, options=options
+            visit,
+            screen,
+            title="proof",
+            token=question.token,
+            means=means.value,
+            aim=aim,
+            options=options,
+            username=username,
         )
 
     def _again(self, visit: _Visit, screen: str, form: Mapping[str, str], refusal: Refusal) -> Response:
         """The same question once more, with what was wrong; from the beginning where it cannot be answered any more."""
         flaw, means, aim = FLAWS[refusal], form.get("means", ""), _aim(form)
-        if aim == "object" and refusal is Refusal.STATE_CHANGED:
-            flaw = "object"
+        if aim != "hold" and refusal in _NO:
+            flaw = "object"  # The same, whether or not there is anything to object to.
         can_retry = refusal in (Refusal.INVALID_CODE, Refusal.EVIDENCE_NOT_ACCEPTED) or flaw == "object"
         if can_retry and means in _OFFERED and means != Means.PASSKEY:
             return self._page(
@@ -353,6 +381,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
                 token=form.get("token", ""),
                 means=means,
                 aim=aim,
+                username=form.get("username", ""),
                 status=400,
             )
         if screen == "item":
@@ -457,6 +486,7 @@ _NOTHING: Final[Mapping[str, Any]] = dict.fromkeys(
     ("flaw", "at", "noted", "told", "username", "means", "aim", "token", "options", "card", "state", "worth"),
     "",
 )
+_NO: Final = (Refusal.INVALID_CODE, Refusal.INVALID_ASSERTION, Refusal.STATE_CHANGED)
 _TITLES: Final = {"item": "proof_title"}
 _CASE: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
@@ -501,7 +531,8 @@ def _named(typed: str) -> Identifier | None:
 
 
 def _aim(form: Mapping[str, str]) -> Aim:
-    return "object" if form.get("aim") == "object" else "hold"
+    given = form.get("aim")
+    return "object" if given == "object" else "undo" if given == "undo" else "hold"
 
 
 def _lost(form: Mapping[str, str]) -> Lost:
@@ -590,6 +621,7 @@ _ACTS: Final[Mapping[str, Callable[[Endpoint, _Visit, Mapping[str, str]], Awaita
     "start": Endpoint.start,
     "contain": Endpoint.contain,
     "object": Endpoint.object,
+    "undo": Endpoint.undo,
     "follow": Endpoint.follow,
     "report": Endpoint.report,
     "card": Endpoint.resume,
