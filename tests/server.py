@@ -22,6 +22,8 @@ from typing import Any
 
 import httpx2
 
+from tests.canaries import Marks
+
 BOTH = "mfa_required registration_required"
 """Both capabilities an app may declare."""
 
@@ -36,6 +38,8 @@ class Server:
     http: httpx2.Client
     data: Path
     """Its folder."""
+    marks: Marks = field(default_factory=Marks)
+    """The secrets that went over the wire; none of them may be written anywhere (LOG-02)."""
 
     @property
     def log(self) -> str:
@@ -93,8 +97,10 @@ class Server:
             self.process.stdout.close()
 
     def stop(self) -> None:
+        """Ask it to stop, and see what it has left behind."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=15)
+        self.marks.check(self.data.parent / f"{self.data.name}.log", self.data)
 
 
 @dataclass
@@ -158,7 +164,10 @@ def start(
     assert line, f"genkan dev did not start: {(data.parent / f'{data.name}.log').read_text()[-2000:]}"
     told = json.loads(line)
     verify = ssl.create_default_context(cafile=told["ca_file"]) if "ca_file" in told else True
-    return Server(process, told, httpx2.Client(timeout=30, verify=verify), data)
+    server = Server(process, told, httpx2.Client(timeout=30, verify=verify), data)
+    server.marks.tokens.add(told["admin"]["client_secret"])
+    server.marks.listen(server.http)
+    return server
 
 
 @contextmanager
@@ -169,10 +178,12 @@ def running(data: Path, *arguments: str, python: str = sys.executable) -> Iterat
         yield server
     finally:
         server.http.close()
-        if server.process.poll() is None:
-            server.stop()
-        if server.process.stdout is not None:
-            server.process.stdout.close()
+        try:
+            if server.process.poll() is None:
+                server.stop()
+        finally:
+            if server.process.stdout is not None:
+                server.process.stdout.close()
 
 
 def new_address() -> str:

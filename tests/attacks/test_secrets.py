@@ -8,13 +8,11 @@ The inbox of development mode is the declared exception for codes, and for nothi
 from __future__ import annotations
 
 import json
-import re
-from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import pytest
 
@@ -40,6 +38,7 @@ from tests.attacks.journeys import (
 )
 from tests.attacks.target import Outside, sending
 from tests.attacks.test_races import wrong_codes
+from tests.canaries import forms, holds
 from tests.server import Reply, new_address, running
 
 CANARY = 'c"anary ärger \\ %41+ \u2028 one'
@@ -63,31 +62,6 @@ class Listening(Outside):
         answer = super().post(path, headers, **form)
         self.others |= {answer.body[name] for name in MEMBERS & answer.body.keys()}
         return answer
-
-
-def forms(secret: str) -> Iterator[bytes]:
-    """A text as it would look after any of the ways in which texts are written."""
-    raw = secret.encode()
-    yield raw
-    yield raw.hex().encode()
-    yield json.dumps(secret)[1:-1].encode()
-    yield json.dumps(secret, ensure_ascii=False)[1:-1].encode()
-    yield quote(secret, safe="").encode()
-    yield quote_plus(secret).encode()
-    yield repr(secret)[1:-1].encode()
-    yield secret.encode("utf-16-le")
-    for encode in (b64encode, urlsafe_b64encode):
-        yield encode(raw).rstrip(b"=")[:-1]
-        for shift in range(1, 3) if len(raw) > 16 else ():
-            # Within something longer: without the ends, which depend on what stands beside it.
-            yield encode(b"\x00" * shift + raw)[4:].rstrip(b"=")[:-1]
-
-
-def holds(text: bytes, written: bytes) -> bool:
-    """Say whether it stands there. Eight digits within a longer number are chance."""
-    if not written.isdigit():
-        return written in text
-    return re.search(rb"(?<![0-9])" + written + rb"(?![0-9])", text) is not None
 
 
 def live(target: Listening) -> tuple[str, ...]:

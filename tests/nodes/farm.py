@@ -23,6 +23,7 @@ import httpx2
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests.canaries import Marks
 from tests.delivery.sockets import free_port
 from tests.postgres import Cluster
 
@@ -124,6 +125,25 @@ class Farm:
     database: str
     mail: Mail
     nodes: list[Node] = field(default_factory=list)
+    marks: Marks = field(default_factory=Marks)
+    """The secrets that went over the wire to any node; none of them may be written anywhere (LOG-02)."""
+
+    def sinks(self) -> dict[str, bytes]:
+        """All that the nodes have written: their logs, and every row of the database."""
+        import psycopg
+        from psycopg.sql import SQL, Identifier
+
+        found = {path.name: path.read_bytes() for path in self.folder.glob("*.log")}
+        with psycopg.connect(self.url) as connection:
+            tables = connection.execute(
+                "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
+                " AND table_schema NOT IN ('pg_catalog', 'information_schema')"
+            ).fetchall()
+            for schema, table in tables:
+                query = SQL("SELECT t::text FROM {} t").format(Identifier(schema, table))
+                rows = "\n".join(text for (text,) in connection.execute(query).fetchall())
+                found[f"{schema}.{table}"] = rows.encode()
+        return found
 
     @property
     def url(self) -> str:
@@ -140,8 +160,10 @@ class Farm:
                 stderr=sink,
                 env=self.environment(GENKAN_PORT=str(port), **settings),
             )
-        self.nodes.append(Node(process, port, log))
-        return self.nodes[-1]
+        node = Node(process, port, log)
+        self.marks.listen(node.http)
+        self.nodes.append(node)
+        return node
 
     def environment(self, **settings: str | None) -> dict[str, str]:
         """That of a command or a node of this deployment; None: without this setting."""
@@ -195,6 +217,8 @@ def a_farm(folder: Path, cluster: Cluster, count: int, **settings: str | None) -
         for node in farm.nodes:
             node.stop()
         farm.mail.close()
+    found = farm.marks.found_in(farm.sinks())
+    assert not found, f"secrets were written: {found[:5]}"
 
 
 def an_address() -> str:

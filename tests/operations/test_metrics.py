@@ -36,6 +36,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     told = {"GENKAN_METRICS": f"127.0.0.1:{PORT}", "GENKAN_METRICS_TOKEN_FILE": str(folder / "token")}
     with a_farm(folder, postgres.cluster(), 1, **told) as farm:
         yield farm
+        assert not farm.marks.found_in({"metrics": asked().content})  # Whatever was asked of it in this file.
 
 
 def asked(path: str = "/metrics", token: str = TOKEN) -> httpx2.Response:
@@ -55,6 +56,20 @@ def figures() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 
 def figure(name: str, **labels: str) -> float:
     return figures().get((name, frozenset(labels.items())), 0)
+
+
+@pytest.mark.proves("LOG-02")
+def test_no_secret_is_counted_by_name_and_none_lies_in_the_database(farm: Farm) -> None:
+    tokens = signed_up(farm, an_address(), *farm.nodes)
+    farm.nodes[0].http.get("/shop/oauth2/v2.0/token/" + tokens["refresh_token"])
+    assert tokens["refresh_token"] in farm.marks.tokens
+    assert farm.marks.codes
+    sinks = {"metrics": asked().content, **farm.sinks()}
+    assert {"node-0.log", "metrics"} < sinks.keys()
+    assert sum(map(len, sinks.values())) > 10_000
+    assert farm.marks.found_in(sinks) == []
+    planted = {**sinks, "metrics": sinks["metrics"] + tokens["refresh_token"].encode()}
+    assert farm.marks.found_in(planted) == [("metrics", tokens["refresh_token"])]
 
 
 def test_what_is_done_is_counted(farm: Farm) -> None:
