@@ -866,6 +866,11 @@ class Tenant(Struct, frozen=True, kw_only=True):
     phone may show both: `limited`: the account is at medium risk; `strict`: no code counts as second factor; `off`:
     nothing (SSPR-07).
     """
+    admin_proof: Literal["any", "fresh", "certificate"] = "any"
+    """
+    What administration clients have proven for whatever changes something, and for reading the logs: `fresh`: who they
+    are, in the last ten minutes; `certificate`: that, and by a certificate, never by a secret; `any`: a token (ADM-05).
+    """
     dual_control: bool = False
     """
     What could undo protection takes two administrators: a policy that is on is changed, the time is changed that logs

@@ -59,6 +59,8 @@ class Proven(Struct, frozen=True):
 
     client: Client
     now: datetime
+    by_certificate: bool = False
+    """By a key that has never left it, for this endpoint alone; else by a secret, which whoever saw it can show."""
 
 
 class Claims(Struct, frozen=True, kw_only=True):
@@ -102,7 +104,7 @@ async def authenticate(store: Store, proof: Proof) -> Proven | Flaw:
                 bucket=used, history=(rate.milliseconds(now),), keep_until=now + LONGEST_ASSERTION + SKEW
             )
             effects = (once,)
-        return _noted(proof, "", *effects), Proven(client, now)
+        return _noted(proof, "", *effects), Proven(client, now, bool(proof.assertion))
 
     return await store.run(Needs(buckets=buckets), decide)
 

@@ -134,6 +134,7 @@ class Issuer:
             principal=principal,
             token_id=str(uuid4()),
             now=now,
+            by_certificate=proven.by_certificate,
         )
         lifetime = int(claims.CLIENT_TOKEN_LIFETIME.total_seconds())
         return ClientTokens(

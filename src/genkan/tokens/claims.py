@@ -143,6 +143,8 @@ class ClientToken(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tid: str
     appid: str
     azp: str
+    azpacr: Literal["1", "2"]
+    """How the client proved itself: by a secret, or by a certificate (ADM-05)."""
     client_id: str
     idtyp: Literal["app"]
     roles: tuple[str, ...]
@@ -254,7 +256,14 @@ def access_token(issue: Issue) -> AccessToken:
 
 
 def client_token(
-    *, issuer: str, tenant: Tenant, client: Client, principal: str, token_id: str, now: datetime
+    *,
+    issuer: str,
+    tenant: Tenant,
+    client: Client,
+    principal: str,
+    token_id: str,
+    now: datetime,
+    by_certificate: bool = False,
 ) -> ClientToken:
     """Make the claims of the token with which a client administers a tenant (admin-graph-api 2)."""
     at = _seconds(now)
@@ -271,6 +280,7 @@ def client_token(
         tid=tenant.id,
         appid=client.id,
         azp=client.id,
+        azpacr="2" if by_certificate else "1",
         client_id=client.id,
         idtyp="app",
         roles=client.app_roles,

@@ -63,6 +63,7 @@ SETTINGS: Mapping[str, tuple[Any, Any] | tuple[str, ...] | None] = {
     "lenient_queries": None,
     "strict_external_tenant": None,
     "coresidency": ("limited", "strict", "off"),
+    "admin_proof": ("any", "fresh", "certificate"),
     "dual_control": None,
     "break_glass": PEOPLE,
     "rsa_bits": RSA_SIZES,

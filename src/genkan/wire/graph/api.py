@@ -38,6 +38,9 @@ from genkan.wire.graph.odata import Options, options
 VERSIONS = ("v1.0", "beta")
 MAX_BODY_BYTES = 1024 * 1024
 DEEPEST_BODY = 32
+FRESH = timedelta(minutes=10)
+"""How old a token may be for what takes a fresh proof."""
+LOGS = "/auditLogs/"
 
 Area = Literal["directory", "policy", "other"]
 """Which of Graph's words for errors a route speaks."""
@@ -279,6 +282,7 @@ class Api:
                     "Authorization_RequestDenied",
                     "Insufficient privileges to complete the operation.",
                 )
+            _check_proof(route, tenancy.door.store.directory().tenant.admin_proof, claims, moment)
             call = Call(
                 request=request,
                 tenant=tenancy,
@@ -447,15 +451,35 @@ def _no_token(text: str) -> Fault:
     return Fault(401, "InvalidAuthenticationToken", text, headers=(("www-authenticate", challenge),))
 
 
+def _check_proof(
+    route: Route, wanted: Literal["any", "fresh", "certificate"], claims: Mapping[str, Any], now: datetime
+) -> None:
+    """See to it that who changes something, or takes the logs away, has proven enough (ADM-05). Raises: `Fault`."""
+    if wanted == "any" or not (route.method != "GET" or route.path.startswith(LOGS)):
+        return
+    if wanted == "certificate" and claims.get("azpacr") != "2":
+        raise Fault(
+            403,
+            "Authorization_RequestDenied",
+            "This takes a token that was asked for with a certificate: client_assertion, and not client_secret.",
+        )
+    if now.timestamp() - claims["iat"] > FRESH.total_seconds():
+        raise _challenged(now, "A newer token is needed for this: ask for one, and try again.")
+
+
 def _revoked(now: datetime) -> Fault:
     """A token whose client has lost something since: clients fetch a new one by themselves, once."""
+    return _challenged(now, "Continuous access evaluation resulted in challenge: the token was revoked.")
+
+
+def _challenged(now: datetime, text: str) -> Fault:
     wanted = {"access_token": {"nbf": {"essential": True, "value": str(int(now.timestamp()))}}}
     claims = base64.b64encode(msgspec.json.encode(wanted)).decode()
     challenge = f'Bearer realm="", error="insufficient_claims", claims="{claims}"'
     return Fault(
         401,
         "InvalidAuthenticationToken",
-        "Continuous access evaluation resulted in challenge: the token was revoked.",
+        text,
         headers=(("www-authenticate", challenge),),
     )
 
