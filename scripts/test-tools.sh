@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make sure of what the tests need beside Python packages: Node.js, Chromium, PostgreSQL, a library of Playwright's.
+# Make sure of what the tests need beside Python packages: Node.js, Chromium, PostgreSQL, PgBouncer, a library of Playwright's.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,6 +13,10 @@ has_chromium() {
 
 has_postgres() {
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null
+}
+
+has_pgbouncer() {
+    [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null
 }
 
 has_playwright() {
@@ -43,4 +47,5 @@ need() {
 need "Node.js 18 or newer with npm" has_node nodejs npm
 need "Chromium, as the command 'chromium'" has_chromium chromium fonts-liberation
 need "PostgreSQL, of which they start servers of their own" has_postgres postgresql
+need "PgBouncer, which one of them puts before PostgreSQL" has_pgbouncer pgbouncer
 need "the library libatomic, for Playwright" has_playwright libatomic1

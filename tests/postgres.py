@@ -35,16 +35,23 @@ def binaries() -> Path:
 class Cluster:
     """One server. It listens on a socket in its folder only."""
 
-    def __init__(self, settings: Sequence[str] = QUICK) -> None:
+    def __init__(self, settings: Sequence[str] = QUICK, follows: Cluster | None = None) -> None:
+        """`follows`: the primary of which this is a standby."""
         self.folder = Path(tempfile.mkdtemp(prefix="genkan-pg-"))
         # PostgreSQL refuses to be root.
         self._as = pwd.getpwnam("postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name)
         if os.getuid() == 0:
             os.chown(self.folder, self._as.pw_uid, self._as.pw_gid)
         self._bin = binaries()
-        self._run(
-            "initdb", "-D", self._data, "-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"
-        )
+        if follows is None:
+            self._run(
+                "initdb", "-D", self._data, "-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"
+            )
+        else:
+            self._run(
+                "pg_basebackup", "-D", self._data, "-h", str(follows.folder), "-U", USER,
+                "-R", "-X", "stream", "-c", "fast", "-N",
+            )  # fmt: skip
         self._settings = settings
         self.start()
         atexit.register(self.remove)
@@ -67,6 +74,10 @@ class Cluster:
     def stop(self, how: str = "fast") -> None:
         """Stop it: `smart`, `fast` or `immediate`."""
         self._run("pg_ctl", "stop", "-w", "-D", self._data, "-m", how)
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._run("pg_ctl", "promote", "-w", "-D", self._data)
 
     def kill(self) -> None:
         """Kill every process of it at once, as a machine that fails does."""
@@ -93,6 +104,68 @@ class Cluster:
             check=False, timeout=60, user=self._as.pw_uid, group=self._as.pw_gid, cwd="/",
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
+
+
+class Pair:
+    """A primary, and a standby that has written down whatever a client was told."""
+
+    def __init__(self) -> None:
+        self.primary = Cluster()
+        self.standby = Cluster(follows=self.primary)
+        with psycopg.connect(self.primary.url(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            while not connection.execute(
+                "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
+            ).fetchone():
+                pass
+
+    def url(self, database: str = "postgres") -> str:
+        """The address of whichever of the two can be written to."""
+        hosts = f"{self.primary.folder},{self.standby.folder}"
+        return f"postgresql://{USER}@/{database}?host={hosts}&target_session_attrs=read-write"
+
+    def remove(self) -> None:
+        self.primary.remove()
+        self.standby.remove()
+
+
+class Pooler:
+    """PgBouncer in transaction mode, before a cluster: few connections for many."""
+
+    SIZE = 3
+
+    def __init__(self, cluster: Cluster) -> None:
+        program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+        assert program, "PgBouncer is needed: apt-get install pgbouncer"
+        self.folder = Path(tempfile.mkdtemp(prefix="genkan-pgb-"))
+        (self.folder / "users").write_text(f'"{USER}" ""\n')
+        (self.folder / "ini").write_text(
+            f"[databases]\n* = host={cluster.folder}\n[pgbouncer]\npool_mode = transaction\n"
+            f"default_pool_size = {self.SIZE}\nlisten_port = 6432\nunix_socket_dir = {self.folder}\n"
+            f"auth_type = trust\nauth_file = {self.folder}/users\nlogfile = {self.folder}/log\n"
+        )
+        account = pwd.getpwnam("postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name)
+        for path in (self.folder, *self.folder.iterdir()):
+            os.chown(path, account.pw_uid, account.pw_gid)
+        self._process = subprocess.Popen(
+            [program, "-q", self.folder / "ini"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            user=account.pw_uid, group=account.pw_gid, cwd="/",
+        )  # fmt: skip
+        while not (self.folder / ".s.PGSQL.6432").exists():
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+        atexit.register(self.remove)
+
+    def url(self, database: str = "postgres") -> str:
+        """The address of a database behind it."""
+        return f"postgresql://{USER}@/{database}?host={self.folder}&port=6432"
+
+    def remove(self) -> None:
+        """Stop it, and delete its folder."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @cache

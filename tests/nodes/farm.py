@@ -25,7 +25,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.canaries import Marks
 from tests.delivery.sockets import free_port
-from tests.postgres import Cluster
+from tests.postgres import Cluster, Pair, Pooler
 
 TENANT, APP = "cccccccc-0000-4000-8000-000000000001", "cccccccc-0000-4000-8000-0000000000a1"
 
@@ -121,7 +121,7 @@ class Farm:
     """The nodes and what they share."""
 
     folder: Path
-    cluster: Cluster
+    cluster: Cluster | Pair | Pooler
     database: str
     mail: Mail
     nodes: list[Node] = field(default_factory=list)
@@ -198,7 +198,9 @@ COMMANDS = ("GENKAN_DATA", "GENKAN_DATABASE")
 
 
 @contextmanager
-def a_farm(folder: Path, cluster: Cluster, count: int, **settings: str | None) -> Iterator[Farm]:
+def a_farm(
+    folder: Path, cluster: Cluster | Pair | Pooler, count: int, **settings: str | None
+) -> Iterator[Farm]:
     """Start nodes on a database of their own, all at once."""
     import psycopg
 
