@@ -171,6 +171,8 @@ def test_when_a_node_dies_in_the_middle_of_a_flow_another_ends_it(farm: Farm) ->
     code = farm.mail.code(address, 2)
 
     doomed.kill()
+    doomed.http.close()
+    farm.nodes.remove(doomed)  # Nobody else is to ask it.
 
     assert redeemed(other, token, code)[0] == 200
 
