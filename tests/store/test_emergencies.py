@@ -204,3 +204,12 @@ def play_shown(play: Play, key: str, method: str) -> Shown:
     return Shown(
         id=f"{key}/{method}", key=key, method=method, right=True, verified=True, pinned=True, at=play.now
     )
+
+
+async def test_what_a_database_cannot_be_asked_for_fails_alone(place: Place) -> None:
+    subject, there = an_owner()
+    async with opened(place) as store:
+        await store.run(Needs(), writes(*there))
+        wanted = [Needs(case="a\x00b"), *[whole(subject)] * 20, Needs(subject="\x00")]
+        found = await asyncio.gather(*(store.run(needs, looks) for needs in wanted), return_exceptions=True)
+    assert all(isinstance(one, Loaded) and one.subject is not None for one in found[1:21])

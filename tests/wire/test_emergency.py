@@ -617,3 +617,103 @@ def test_notices_and_signals_of_a_hold_are_sent_once_each(world: World) -> None:
     owner.contain_by_password().ok()
     world.arrived(owner.address, "notice", 1)
     assert len([m for m in world.messages(owner.address) if m["id"] not in before]) == 1
+
+
+# What a stranger can make of it. ---------------------------------------------------------------------
+
+
+@pytest.mark.proves("AT-22", "AT-23")
+@pytest.mark.parametrize("call", ["evidence/finish", "object", "undo", "recovery/complete"])
+def test_no_call_compares_more_guesses_than_may_be_wrong_nor_tells_which_was_right(
+    world: World, call: str
+) -> None:
+    """Where there is nothing to say yes to, right and wrong are answered and counted alike."""
+    expected: list[Any] = []
+    for text in (PASSWORD, "a guess"):
+        owner = an_owner(world)
+        begun = owner.started()
+        proof = {"method": "password", "password": text}
+        token_of = "evidence_id" if call in ("evidence/finish", "recovery/complete") else "continuation_token"
+        body: dict[str, Any] = {token_of: begun, "proof": proof}
+        answers = [without_ids(owner.post(call, **body)) for _ in range(5)]
+        told = [(a["error"], a.get("suberror")) for a in answers]
+        if text == PASSWORD:
+            expected = told
+        if call in ("evidence/finish", "recovery/complete"):
+            assert told == expected, "right and wrong are one"
+            assert [t[0] for t in told[3:]] == ["slow_down"] * 2
+        elif text != PASSWORD:
+            assert [t[0] for t in told[3:]] == ["slow_down"] * 2
+
+
+@pytest.mark.proves("AT-24")
+@pytest.mark.parametrize("call", ["evidence/finish", "object", "undo", "recovery/complete", "contain"])
+def test_a_name_that_is_nobodys_is_slowed_down_like_any(world: World, call: str) -> None:
+    token_of = "evidence_id" if call in ("evidence/finish", "recovery/complete") else "continuation_token"
+    told = []
+    for claimant in (an_owner(world), Claimant(world, new_address())):
+        body: dict[str, Any] = {
+            token_of: claimant.started(),
+            "proof": {"method": "password", "password": "a guess"},
+        }
+        told.append([without_ids(claimant.post(call, **body)) for _ in range(5)])
+    assert told[0] == told[1]
+
+
+@pytest.mark.proves("AT-24")
+@pytest.mark.parametrize("length", [6, 19, 40, 120])
+@pytest.mark.parametrize("method", ["email", "sms", "webauthn", "password"])
+def test_how_long_a_token_is_says_nothing(world: World, method: str, length: int) -> None:
+    number = phone(new_number())
+    assert number is not None
+    address = f"{'a' * min(length, 50)}{length}{method}@{'b' * max(1, min(length - 50, 60))}.example.com"
+    world.person(address, password=PASSWORD, seconds=(number,), age=MONTH)
+    known, nobody = Claimant(world, address), Claimant(world, new_address())
+    assert len(known.challenged(method).ok().token) == len(nobody.challenged(method).ok().token)
+
+
+@pytest.mark.proves("AVL-03")
+def test_strangers_who_use_up_the_wrong_answers_keep_out_no_security_key(world: World) -> None:
+    owner = an_owner(world, age=timedelta())
+    key = Key()
+    registered(world, token(world, owner.address, f"openid {SECURITY_INFO_SCOPE}"), key)
+    world.advance(8 * 24 * 3600)
+    thief = Claimant(world, owner.address)
+    thief.contain_by_password().ok()
+    while thief.contain_by_password("a guess").error[0] != "slow_down":
+        pass
+    asked = owner.challenged("webauthn").ok()
+    signed = {"method": "webauthn", "credential": key.signed(asked["public_key"], ORIGIN)}
+    owner.contain(asked.token, signed, {}).ok()
+    assert owner.say("lift").ok()["state"] == "normal"
+    assert thief.contain_by_password("a guess").error[0] == "slow_down", "and guesses are no more for it"
+
+
+def test_two_names_of_one_account_do_not_show_that_they_are(world: World) -> None:
+    with world.changed(usernames=True):
+        world.person(
+            address := new_address(), password=PASSWORD, username=(name := new_address()[:12]), age=MONTH
+        )
+        most = SENDS.windows[0][0]
+        assert [Claimant(world, address).challenged("email").status for _ in range(most)] == [200] * most
+        assert Claimant(world, name).challenged("email").status == 200
+
+
+def test_a_recovery_leaves_one_password(world: World) -> None:
+    owner, paper = with_paper(world)
+    owner.contain_by_mail({}).ok()
+    owner.show({"method": "password", "password": PASSWORD}).ok()
+    owner.show(paper).ok()
+    owner.say("recovery/start").ok()
+    world.advance(5 * 24 * 3600)
+    right = owner.post("recovery/redeem", continuation_token=owner.complete(paper).ok().token).ok().token
+    renewed(owner, right, NEW_PASSWORD).ok()
+    assert [a.kind.value for a in owner.loaded().authenticators].count("password") == 1
+    assert challenged_by(world, owner.address, PASSWORD).status == 400
+
+
+@pytest.mark.parametrize("case", ["a\x00b", "a b", "'", "ä"])
+def test_what_is_no_id_of_a_case_reaches_no_store(world: World, case: str) -> None:
+    owner = an_owner(world)
+    owner.case = case
+    assert owner.say("status").error[0] == "invalid_request"

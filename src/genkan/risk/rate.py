@@ -440,9 +440,8 @@ def new_places_told(subject: str) -> str:
     return f"told/place/{_hidden(subject)}"
 
 
-def deletions(administrator: str) -> str:
-    """People whom an administrator deleted."""
-    return f"deletions/{_hidden(administrator)}"
+DELETED = "deletions"
+"""People whom administrators deleted, all of them together: one who has several clients gains nothing by them."""
 
 
 def client_guesses(client: str, network: str) -> str:

@@ -190,7 +190,10 @@ def read_certificate(raw: bytes, name: str, id: str) -> ClientCertificate:
     from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 
     load = load_pem_x509_certificate if raw.startswith(b"-----") else load_der_x509_certificate
-    found = load(raw)
+    try:
+        found = load(raw)
+    except Exception as error:  # A parser of a stranger's bytes raises more than it names.
+        raise ValueError("not a certificate") from error
     return ClientCertificate(
         id=id,
         name=name,

@@ -56,8 +56,11 @@ T = TypeVar("T")
 PAGE = "/lost-device"
 """The page for somebody who has no app any more, below the tenant."""
 
-_PAD = 256
-"""Bytes: what is sealed is filled up to whole pieces of it, so that its length tells nothing."""
+_PAD = 2048
+"""Bytes: what is sealed is filled up to so many, which the longest question fits, so that its length tells nothing."""
+
+_PAD_LINK = 256
+"""The same of a link, which goes to somebody whom it tells nothing."""
 
 _PLACE = "emergency.asked"
 
@@ -445,6 +448,10 @@ class Door:
         self, call: Call, about: Asked, proof: Proof | None, event: Callable[[Judged], words.Event]
     ) -> words.Reply:
         entropy = Entropy(os.urandom(32))
+        is_sure = proof is None or proof.means is Means.PASSKEY
+        """Nobody guesses a signature or a link, so neither is counted: else strangers could shut the owner out."""
+        if proof is not None and proof.means is Means.PASSWORD and self._hashing.is_full:
+            return Refused(Refusal.SLOW_DOWN, "too many passwords wait")
 
         def buckets(loaded: Loaded) -> Iterable[str]:
             yield asked.failures(asked.owner(about, loaded))
@@ -461,9 +468,11 @@ class Door:
                 return Change(), Refused(Refusal.CLAIM_KEY_MISMATCH, "replayed")
             named = asked.newly_named(about.name, call.signals, loaded) if about.name else ()
             count = asked.spend_failure(about, loaded)
-            if named is None or count is None:
+            if named is None or (count is None and not is_sure):
                 return Change(effects=seen), Refused(Refusal.SLOW_DOWN, "too many wrong proofs")
             own = next((a for a in loaded.held if a.kind is Kind.PASSWORD and a.removed_at is None), None)
+            if is_sure or count is None:
+                return Change(effects=(*seen, *named)), (0, own)
             return Change(effects=(*seen, *named, count)), (count.history[-1], own)
 
         needs = _needs(about, buckets)
@@ -480,14 +489,16 @@ class Door:
 
         def decide(loaded: Loaded) -> tuple[Change, words.Reply]:
             bucket = asked.failures(asked.owner(about, loaded))
-            failures = asked.refunded(loaded, bucket, at)
+            failures = () if is_sure else asked.refunded(loaded, bucket, at)
             judged = self._compared(call, about, proof, loaded, failures, checked)
             back = asked.count(bucket, failures, FAILURES)
             is_over = bool(loaded.histories.get(asked.used(about))) or (
                 about.means is not None and about.epoch != (loaded.subject.epoch if loaded.subject else 0)
             )
             if judged.shown.right and is_over:
-                return Change(effects=(back,)), Refused(Refusal.EXPIRED, "answered, or of an earlier epoch")
+                return Change(effects=() if is_sure else (back,)), Refused(
+                    Refusal.EXPIRED, "answered, or of an earlier epoch"
+                )
             facts = replace(
                 self._facts(loaded, entropy, call),
                 failures=failures,
@@ -495,17 +506,18 @@ class Door:
             )
             step = advance(loaded.emergency, event(judged), facts)
             further: list[Effect] = []
-            if judged.shown.right:
+            if judged.shown.right and not _is_beside(step.reply):
+                further.append(back)
+            if judged.shown.right and not isinstance(step.reply, Refused):
                 used = asked.counted(asked.used(about), asked.ONCE, loaded)
-                further += (back, *((used,) if used else ()))
-            elif loaded.subject is not None and not any(
-                isinstance(e, Count) and e.bucket == bucket for e in step.effects
-            ):
-                further.append(back)  # It was never compared.
+                further += (used,) if used else ()
             if loaded.emergency.state not in LOCKED and step.emergency.state == "contained":
                 held = asked.counted(asked.WEAK_HOLDS, asked.HELD, loaded)
                 further += (held,) if held else ()
             change = self.written(step, loaded, call, entropy, further, judged.used)
+            if is_sure:
+                kept = (e for e in change.effects if not (isinstance(e, Count) and e.bucket == bucket))
+                change = replace(change, effects=tuple(kept))
             return change, self._ticketed(step.reply, loaded, call, about)
 
         return await self.run(needs, decide)
@@ -643,7 +655,7 @@ class Door:
 
     def sealed(self, question: Asked) -> str:
         clear = msgspec.json.encode(question)
-        clear += b" " * (-len(clear) % _PAD)
+        clear += b" " * (-len(clear) % (_PAD_LINK if question.use == "link" else _PAD))
         return base64url.encode(self._seal.seal(_PLACE, "", clear))
 
     def opened(self, token: str, use: asked.Use, call: Call, now: datetime) -> Asked | Refused:
@@ -680,6 +692,24 @@ def _needs(about: Asked, buckets: Callable[[Loaded], Iterable[str]]) -> Needs:
 
 def _named_buckets(name: Identifier, signals: Signals) -> tuple[str, ...]:
     return (asked.names(signals), asked.name_asked(name, signals)) if signals.address else ()
+
+
+def _is_beside(reply: words.Reply) -> bool:
+    """Refused before the proof said anything: right or wrong, it is answered and counted alike."""
+    return isinstance(reply, Refused) and reply.refusal in _BESIDE
+
+
+_BESIDE = frozenset(
+    {
+        Refusal.UNKNOWN_CASE,
+        Refusal.STATE_CHANGED,
+        Refusal.PENDING,
+        Refusal.INVALID_REQUEST,
+        Refusal.CLAIM_KEY_MISMATCH,
+        Refusal.CONTESTED,
+        Refusal.SLOW_DOWN,
+    }
+)
 
 
 def once(call: Call, loaded: Loaded) -> tuple[Count, ...] | None:

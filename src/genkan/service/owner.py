@@ -339,6 +339,14 @@ class Owner:
             until = rate.keep_until(spent, rate.OWN_PASSWORD)
             return Change(effects=(Count(bucket=bucket, history=spent, keep_until=until),)), (spent[-1], own)
 
+        def back(loaded: Loaded) -> Count:
+            history = rate.refund(loaded.histories.get(bucket, ()), at)
+            return Count(
+                bucket=bucket, history=history, keep_until=rate.keep_until(history, rate.OWN_PASSWORD)
+            )
+
+        if self._hashing.is_full:
+            return Reason.OVERLOADED
         begun = await self._act(caller, "password", spend, bucket)
         if isinstance(begun, Refusal):
             return begun
@@ -355,6 +363,9 @@ class Owner:
         tenant = read.directory.tenant
         hashed = await judged(self._hashing, self._leaks, new, (*names, *told), tenant, earlier)
         if hashed.material is None:
+            await self._act(
+                caller, "password", lambda loaded, _: (Change(effects=(back(loaded),)), None), bucket
+            )
             return hashed.refused or Reason.PASSWORD_INVALID
         material, entropy = hashed.material, Entropy(os.urandom(32))
 
@@ -375,12 +386,11 @@ class Owner:
                 epoch=subject.epoch + 1,
                 risk=account_risk.changed_password(subject.risk, loaded.now),
             )
-            history = rate.refund(loaded.histories.get(bucket, ()), at)
             effects: list[Effect] = [
                 PutAuthenticator(changed),
                 PutSubject(person),
                 RevokeGrants(subject=subject.id, at=loaded.now),
-                Count(bucket=bucket, history=history, keep_until=rate.keep_until(history, rate.OWN_PASSWORD)),
+                back(loaded),
                 *_notices(caller, loaded, subject, entropy, "password_changed"),
                 _record(caller, "owner:password:changed", method=found.id),
             ]

@@ -491,6 +491,7 @@ class PostgresStore(PostgresReader, Store):
         """Read for all these steps what each will need, by two exchanges with the server."""
         execute, foresight = self._batches.writer.execute, self._foresight
         names: dict[str, None] = {}
+        steps = [needs for needs in steps if _is_text(needs)]
         for needs, loaded in zip(steps, self._states(execute, steps), strict=True):
             if needs.buckets is not None:
                 try:
@@ -545,6 +546,13 @@ class PostgresStore(PostgresReader, Store):
             }
             state = replace(needs, buckets=None)
             yield sql.load(_foreseen(seen), state, self._now, known.directory, known.has_groups)
+
+
+def _is_text(needs: Needs) -> bool:
+    """PostgreSQL can be asked for it. What bears a NUL it cannot; such a step fails when it is its turn, and alone."""
+    return not any(
+        "\0" in (name or "") for name in (needs.identifier, needs.grant, needs.subject, needs.case)
+    )
 
 
 def _foreseen(seen: Mapping[str, list[sql.Row]]) -> sql.Execute:

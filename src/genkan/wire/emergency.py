@@ -110,8 +110,8 @@ MALFORMED_KEY = Error("invalid_request", 90100, "claim_jwk is no public key of E
 
 _Text = Annotated[str, Meta(max_length=1024)]
 _Token = Annotated[str, Meta(min_length=1, max_length=4096)]
-_Case = Annotated[str, Meta(min_length=1, max_length=64)]
-_Client = Annotated[str, Meta(min_length=1, max_length=64)]
+_Case = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_-]+$")]
+_Client = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_-]+$")]
 
 
 class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -117,7 +117,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             answer = REFUSALS[answer.why]
         if isinstance(answer, Reason):
             refused = entra_v1_words.ERRORS[answer]
-            answer = Error(refused.error, refused.code, refused.text, refused.suberror)
+            answer = Error(
+                refused.error, refused.code, refused.text, refused.suberror, refused.status, refused.wait
+            )
         return (
             write_error(request, answer, self.clock()) if isinstance(answer, Error) else json_response(answer)
         )

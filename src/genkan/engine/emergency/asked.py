@@ -145,8 +145,9 @@ def replayed(proof: str) -> str:
 
 
 def sends(asked: Asked, means: Means, loaded: Loaded) -> str:
-    """Codes asked for in a name, or in a case."""
-    return f"emergency/asked/{means}/{owner(asked, loaded)}"
+    """Codes asked for in a name, whosever it is, or in a case: two names of one account do not show that they are."""
+    slot = _nobody(asked.name.place) if asked.name else owner(asked, loaded)
+    return f"emergency/asked/{means}/{slot}"
 
 
 def sent(subject: str, means: Means) -> str:

@@ -1128,10 +1128,8 @@ def _restore(draft: _Draft, claim: Claim) -> Reply:
     facts, case = draft.facts, draft.case
     now, p = facts.now, facts.parameters
     shown = {i.method for i in claim.items}
-    if (
-        case.must_change
-    ):  # Whoever set this off may know the password: its owner sets another with the ticket.
-        shown -= {m.id for m in facts.methods if m.means is Means.PASSWORD}
+    # A password is never kept: its owner sets another with the ticket, and there are no two of them.
+    shown -= {m.id for m in facts.methods if m.means is Means.PASSWORD}
     # Anchors that nobody condemned stay: one of them can undo this, whoever it was that recovered.
     tombstones = frozenset(
         m.id

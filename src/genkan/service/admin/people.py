@@ -302,7 +302,7 @@ async def remove(door: Door, actor: Actor, id: str, expected: str | None = None)
         effects = (PutSubject(gone), RevokeGrants(subject=id, at=view.now))
         if not view.directory.tenant.dual_control:
             return Done(gone, target, effects)
-        bucket = rate.deletions(actor.person.key)
+        bucket = rate.DELETED
         spent = rate.spend(view.history(bucket), rate.DELETIONS, view.now)
         counted = spent or rate.spend((), rate.DELETIONS, view.now) or ()
         kept = Count(bucket=bucket, history=counted, keep_until=rate.keep_until(counted, rate.DELETIONS))

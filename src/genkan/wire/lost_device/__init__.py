@@ -182,7 +182,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             return self._page(visit, "start", flaw="name", at="username", **again)
         if means is None:
             return self._page(visit, "start", flaw="means", at="means", **again)
-        visit = visit if visit.card else replace(visit, card=_new_card(), case="")
+        visit = replace(visit, card=_new_card(), case="")  # Never one that this browser had before.
         call, now = visit.call(), self.clock()
         question = self.door.start(call, name, now)
         if means in (Means.EMAIL, Means.SMS, Means.PASSKEY):
@@ -229,7 +229,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     async def follow(self, visit: _Visit, form: Mapping[str, str]) -> Response:
         """The button of a notice's link: that it was read is the proof (E1)."""
-        visit = visit if visit.card else replace(visit, card=_new_card(), case="")
+        visit = replace(visit, card=_new_card(), case="")  # Never one that this browser had before.
         reply = await self.door.contain(
             visit.call(), form.get("token", ""), None, _lost(form), quiet=False, now=self.clock()
         )
