@@ -191,6 +191,7 @@ def main() -> None:
                 "/users?$top=999",
                 "/users?$top=100&$orderby=displayName desc",
                 "/users?$top=100&$filter=startswith(displayName,'Person 4')",
+                "/auditLogs/signIns",
                 "/auditLogs/signIns?$top=100",
                 "/auditLogs/signIns?$top=1000",
                 f"/auditLogs/signIns?$top=100&$filter=userId eq '{owner}'",

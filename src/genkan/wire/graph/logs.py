@@ -39,8 +39,9 @@ T = TypeVar("T", SignIn, Audited)
 Made = TypeVar("Made")
 About = TypeVar("About", bound=Hashable)
 
-MOST_ROWS = 1000
-LOOKED_AT = 4000
+ROWS, MOST_ROWS = 500, 1000
+"""Entries of a page where nothing is said, and at the most."""
+LOOKED_AT = 1000
 """Rows that one page looks at, at most."""
 
 SIGN_IN_FILTERS: Properties = {
@@ -407,7 +408,7 @@ def _places(text: str, directory: Directory) -> list[dict[str, Any]]:
 async def _sign_ins(call: Call) -> Response:
     where = _filter(call, SIGN_IN_FILTERS, "createdDateTime")
     served = _served(where, "createdDateTime")
-    size = lists.top(call, MOST_ROWS, MOST_ROWS)
+    size = lists.top(call, MOST_ROWS, ROWS)
     asks_kind = any(t.name in ("signInEventTypes", "isInteractive", "id") for t in _every(where))
     user = _same_text(served.equal.get("userId"))
     principal = _same_text(served.equal.get("userPrincipalName"))
@@ -580,7 +581,7 @@ def _target(target: dict[str, Any]) -> dict[str, Any]:
 async def _audits(call: Call) -> Response:
     where = _filter(call, AUDIT_FILTERS, "activityDateTime")
     served = _served(where, "activityDateTime")
-    size = lists.top(call, MOST_ROWS, MOST_ROWS)
+    size = lists.top(call, MOST_ROWS, ROWS)
     place = call.place()
     query = AuditQuery(
         since=served.since,
