@@ -493,6 +493,10 @@ def lost_device_page() -> Schema:
     for path, methods in page.METHODS.items():
         kind = {page.STYLE: "text/css", page.SCRIPT: "text/javascript"}.get(path, "text/html")
         answer: Schema = {"description": "What a browser shows.", "content": {kind: {}}}
+        refused: Schema = {
+            "description": "The page says what is wrong; or there is no such tenant.",
+            "content": {kind: {}, "application/json": {"schema": ref("Envelope")}},
+        }
         entry: Schema = {"parameters": [{"$ref": "#/components/parameters/tenant"}]}
         for method in methods:
             word = re.sub(r"[^a-z]+", " ", path).title().replace(" ", "")
@@ -501,7 +505,7 @@ def lost_device_page() -> Schema:
                 "operationId": f"{method.lower()}{word}",
                 "summary": summaries[path] if method == "GET" else "Press one of its buttons",
                 "security": [],
-                "responses": {"200": answer, **({"4XX": answer, "5XX": answer} if path == door.PAGE else {})},
+                "responses": {"200": answer, "4XX": refused, "5XX": refused},
             }
         found["/{tenant}" + path] = entry
     return found

@@ -47,7 +47,7 @@ def test_after_a_fail_over_to_a_synchronous_standby_everything_acknowledged_is_t
         assert not after, "and it ends"
         assert first - promoted < 15
         assert len(journal.accounts) > acknowledged
-        check(journal, urls[0], farm.mail, patience=75)
+        check(journal, urls[0], farm.mail, patience=75, in_doubt=8)
         assert all(node.process.poll() is None for node in farm.nodes)
     pair.remove()
 
