@@ -28,15 +28,17 @@ if TYPE_CHECKING:
     from genkan.store.carrying import Bearing, Carried, Contents
     from genkan.store.sealed_file import Lock, Opener
 
+A_FILE = click.Path(path_type=Path, dir_okay=False)
+
 IDENTITY = click.option(
     "--identity",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=A_FILE,
     default=None,
     help="The private key that the file was made for.",
 )
 PASSPHRASE = click.option(
     "--passphrase-file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=A_FILE,
     envvar="GENKAN_PASSPHRASE_FILE",
     default=None,
     help="Its first line is the passphrase. [asked for]",
@@ -45,7 +47,7 @@ PASSPHRASE = click.option(
 
 RECIPIENT = click.option(
     "--recipient",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=A_FILE,
     default=None,
     help="The public key of who may read it, in place of a passphrase.",
 )
@@ -56,11 +58,11 @@ STOPPED = click.option(
 )
 REPLAY = click.option(
     "--replay",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=A_FILE,
     multiple=True,
     help="A journal, which tells what was done since; give those of all nodes. [GENKAN_JOURNAL]",
 )
-FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+FILE = click.argument("file", type=A_FILE)
 
 
 @click.command(context_settings=CONTEXT)

@@ -12,7 +12,12 @@ from genkan.engine import telephony
 from genkan.engine.flow import Flow
 from genkan.engine.messages import Facts, Ready, Record, Reply
 
-ALARMS = telephony.ALARMS | {"break_glass:proven", "break_glass:signed_in"}
+ALARMS = telephony.ALARMS | {
+    "break_glass:proven",
+    "break_glass:signed_in",
+    "emergency:break_glass_containment",
+    "emergency:mass_containment",
+}
 """Actions of audit rows that an operator must see."""
 
 

@@ -14,6 +14,8 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from genkan.engine import steps
 from genkan.engine.flow import Flow
 from genkan.engine.messages import Facts, Signing
@@ -23,6 +25,19 @@ from genkan.model import Authenticator, Challenge, Client, Kind, Subject, Tenant
 
 LIFETIME: Final = timedelta(minutes=5)
 """How long a question to an authenticator is good (WAN-01)."""
+
+
+class Making(Struct, frozen=True, kw_only=True):
+    """What an authenticator is asked, to make a passkey or to prove one of an account."""
+
+    challenge: bytes
+    handle: bytes
+    rp_id: str
+    rp_name: str
+    name: str
+    """The account, as its owner knows it; it stays on the authenticator."""
+    credentials: tuple[bytes, ...]
+    """Those that the account has."""
 
 
 def rp_id(tenant: Tenant, site: str) -> str:

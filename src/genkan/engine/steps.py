@@ -17,6 +17,7 @@ from genkan.engine.messages import (
     Blocks,
     Deliver,
     Effect,
+    Entropy,
     Event,
     Facts,
     Fails,
@@ -29,6 +30,7 @@ from genkan.engine.messages import (
     Step,
     Web,
 )
+from genkan.engine.transaction import Loaded
 from genkan.model import Channel, Client, Evidence, Identifier, Kind, Message, Purpose, Reason, Subject
 from genkan.policy.model import Applied, Decision
 
@@ -215,6 +217,20 @@ def is_decoy(flow: Flow, facts: Facts) -> bool:
 
 def sign_in_address(facts: Facts) -> Identifier | None:
     return facts.subject.email if facts.subject else None
+
+
+def facts(loaded: Loaded, entropy: Entropy, client: Client | None = None) -> Facts:
+    """What may be known of an account where somebody does something to it outside a flow, and answers no code."""
+    return Facts(
+        now=loaded.now,
+        directory=loaded.directory,
+        client=client,
+        subject=loaded.subject,
+        authenticators=loaded.authenticators,
+        histories=loaded.histories,
+        entropy=entropy,
+        code_key=b"",
+    )
 
 
 def notices(subject: Subject, facts: Facts, client: Client, template: str, **values: str) -> list[Deliver]:

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from genkan import metrics
 from genkan.engine import passkeys
+from genkan.engine.alarms import ALARMS
 from genkan.engine.budgets import sighting
 from genkan.engine.emergency import account, asked, words
 from genkan.engine.emergency.asked import Asked, Judged, Proof
@@ -43,7 +44,7 @@ from genkan.engine.messages import (
 )
 from genkan.engine.transaction import Change, Loaded, Needs
 from genkan.factors import passkey
-from genkan.model import Authenticator, Channel, Identifier, Kind, Message, Secret
+from genkan.model import Authenticator, Channel, Identifier, Message, Secret
 from genkan.risk import footprint
 from genkan.service.hashing import Hashing
 from genkan.service.ports import Store
@@ -159,25 +160,19 @@ class Door:
         def buckets(_: Loaded) -> Iterable[str]:
             return _named_buckets(name, call.signals)
 
-        def decide(loaded: Loaded) -> tuple[Change, bool]:
+        def decide(loaded: Loaded) -> tuple[Change, None]:
             named = asked.newly_named(name, call.signals, loaded)
             if named is None:
-                return Change(), False
+                return Change(), None
             step = advance(loaded.emergency, words.Report(), account.facts(loaded, entropy))
-            return self.written(step, loaded, call, entropy, named), True
+            return self.written(step, loaded, call, entropy, named), None
 
         await self.run(Needs(identifier=name.key, whole=True, reserve=True, buckets=buckets), decide)
         await self._steady.since(began)
 
     def start(self, call: Call, name: Identifier, now: datetime) -> Question:
         """Say whom it is about. Reads and writes nothing: a token for the next call is all that comes of it."""
-        about = Asked(
-            id=os.urandom(16).hex(),
-            expires_at=now + asked.LIFETIME,
-            key=call.key,
-            client=call.client,
-            name=name,
-        )
+        about = replace(_about(call, now), name=name)
         return Question(token=self.sealed(about), expires_in=asked.LIFETIME)
 
     async def challenge(self, call: Call, token: str, means: Means, now: datetime) -> Question | Refused:
@@ -199,14 +194,7 @@ class Door:
         Whether there is such a case is not to be seen here.
         Refuses and raises: as `challenge`.
         """
-        about = Asked(
-            id=os.urandom(16).hex(),
-            expires_at=now + asked.LIFETIME,
-            key=call.key,
-            client=call.client,
-            case=case,
-        )
-        return await self._ask(call, about, means)
+        return await self._ask(call, replace(_about(call, now), case=case), means)
 
     # With a proof. ----------------------------------------------------------------------------------
 
@@ -470,7 +458,7 @@ class Door:
             count = asked.spend_failure(about, loaded)
             if named is None or (count is None and not is_sure):
                 return Change(effects=seen), Refused(Refusal.SLOW_DOWN, "too many wrong proofs")
-            own = next((a for a in loaded.held if a.kind is Kind.PASSWORD and a.removed_at is None), None)
+            own = asked.password(loaded)
             if is_sure or count is None:
                 return Change(effects=(*seen, *named)), (0, own)
             return Change(effects=(*seen, *named, count)), (count.history[-1], own)
@@ -678,8 +666,9 @@ class Door:
         return question
 
 
-ALARMS = frozenset({"emergency:mass_containment", "emergency:break_glass_containment"})
-"""What an operator must see when it happens."""
+def _about(call: Call, now: datetime) -> Asked:
+    """A question of this caller's, of which nothing is said yet but who asks."""
+    return Asked(id=os.urandom(16).hex(), expires_at=now + asked.LIFETIME, key=call.key, client=call.client)
 
 
 def _needs(about: Asked, buckets: Callable[[Loaded], Iterable[str]]) -> Needs:

@@ -26,7 +26,6 @@ from genkan.engine.messages import (
     Effect,
     Emit,
     Entropy,
-    Facts,
     NeedCheck,
     PutAuthenticator,
     PutReserve,
@@ -34,6 +33,7 @@ from genkan.engine.messages import (
     Record,
     RevokeGrants,
 )
+from genkan.engine.passkeys import Making
 from genkan.engine.reserve import Lack, Proven, Readiness
 from genkan.engine.reset import PASSWORDS_REMEMBERED
 from genkan.engine.transaction import Change, Conflict, Loaded, Needs, SignInQuery
@@ -159,7 +159,7 @@ class Owner:
         loaded = await self._store.read(Needs(subject=caller.subject))
         return Refusal("token") if _vouched(caller, loaded) is None else _passkeys(loaded)
 
-    async def begin(self, caller: Caller, purpose: Purpose) -> Asked | Refusal:
+    async def begin(self, caller: Caller, purpose: Purpose) -> Making | Refusal:
         """
         Put a question to an authenticator: to make a passkey, or to prove one before one is removed.
 
@@ -169,7 +169,7 @@ class Owner:
         await asyncio.to_thread(passkey.load)
         entropy = Entropy(os.urandom(32))
 
-        def decide(loaded: Loaded, subject: Subject) -> tuple[Change, Asked | Refusal]:
+        def decide(loaded: Loaded, subject: Subject) -> tuple[Change, Making | Refusal]:
             held, tenant = _passkeys(loaded), loaded.directory.tenant
             if purpose == "register" and (lack := _lack_for_passkey(caller, loaded, subject)):
                 return _refused(caller, purpose, Refusal(lack))
@@ -183,7 +183,7 @@ class Owner:
                 expires_at=loaded.now + passkeys.LIFETIME,
             )
             handle = kept.handle or entropy.take("handle", passkey.HANDLE_BYTES)
-            asked = Asked(
+            asked = Making(
                 challenge=ceremony.challenge,
                 handle=handle,
                 rp_id=self._rp_id(tenant),
@@ -500,19 +500,6 @@ def _password(loaded: Loaded) -> Authenticator | None:
 # Passkeys. ------------------------------------------------------------------------------------------
 
 
-class Asked(Struct, frozen=True, kw_only=True):
-    """What an authenticator is asked."""
-
-    challenge: bytes
-    handle: bytes
-    rp_id: str
-    rp_name: str
-    name: str
-    """The account, as its owner knows it; it stays on the authenticator."""
-    credentials: tuple[bytes, ...]
-    """Those that the account has."""
-
-
 def _lack_for_passkey(caller: Caller, loaded: Loaded, subject: Subject) -> Lack:
     return reserve.lack_for_passkey(caller.proven, subject, loaded.authenticators, loaded.now)
 
@@ -572,13 +559,5 @@ def _notices(
     caller: Caller, loaded: Loaded, subject: Subject, entropy: Entropy, template: str, **values: str
 ) -> list[Deliver]:
     """Tell the owner at every mailbox and number of the account."""
-    facts = Facts(
-        now=loaded.now,
-        directory=loaded.directory,
-        client=None,
-        subject=subject,
-        authenticators=loaded.authenticators,
-        entropy=entropy,
-        code_key=b"",
-    )
+    facts = steps.facts(loaded, entropy)
     return steps.notices(subject, facts, loaded.directory.clients[caller.client], template, **values)

@@ -15,16 +15,17 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from genkan.engine import extensions, holders
+from genkan.engine import extensions, holders, steps
 from genkan.engine.emergency import account, asked, renewal, words
 from genkan.engine.emergency.asked import Asked
 from genkan.engine.emergency.case import Means, Refusal
 from genkan.engine.emergency.protocol import advance
-from genkan.engine.messages import Count, Deliver, Effect, Entropy, Facts, PutReserve
+from genkan.engine.messages import Count, Deliver, Effect, Entropy, PutReserve
+from genkan.engine.passkeys import Making
 from genkan.engine.transaction import Change, Conflict, Loaded, Needs
 from genkan.factors import otp, passkey
 from genkan.factors.interface import Right
-from genkan.model import Channel, Client, Identifier, Kind, Message, Reason, Reserve, Secret
+from genkan.model import Channel, Identifier, Kind, Message, Reason, Reserve, Secret
 from genkan.risk import rate
 from genkan.service.emergency import Call, Door, Question, once
 from genkan.service.hashing import Hashing, judged
@@ -37,18 +38,6 @@ SENDS = rate.Limit("codes of a recovery", ((6, asked.LIFETIME),))
 
 TRIES = rate.Limit("wrong codes of a recovery", ((5, asked.LIFETIME),))
 """Wrong codes with the ticket of one recovery."""
-
-
-class Making(Struct, frozen=True, kw_only=True):
-    """What an authenticator is asked, to make a passkey."""
-
-    token: str = ""
-    challenge: bytes
-    handle: bytes
-    rp_id: str
-    rp_name: str
-    name: str
-    credentials: tuple[bytes, ...]
 
 
 class NotTaken(Struct, frozen=True):
@@ -93,9 +82,10 @@ class Restoring:
 
     async def begin(
         self, call: Call, token: str, means: Means, target: Identifier | None, now: datetime
-    ) -> Question | Making | NotTaken | Refused:
+    ) -> Question | tuple[str, Making] | NotTaken | Refused:
         """
-        Ask for proof of a new address or number, or for a passkey to be made. A password needs no question.
+        Ask for proof of a new address or number, or for a passkey to be made: then the token, and what is asked. A
+        password needs no question.
 
         Refuses: as `redeem`, `INVALID_REQUEST`, `SLOW_DOWN`. Raises: `StoreUnavailable`.
         """
@@ -151,7 +141,7 @@ class Restoring:
             return answer
         question, making = answer
         if making is not None:
-            return replace(making, token=self._door.sealed(question))
+            return self._door.sealed(question), making
         return Question(
             token=self._door.sealed(question),
             expires_in=about.expires_at - now,
@@ -268,18 +258,8 @@ class Restoring:
 
     def _held_by(self, target: Identifier, call: Call, loaded: Loaded) -> Count | None:
         """What is to be remembered of who has this place; None: too many have (ENR-10)."""
-        client: Client | None = loaded.directory.clients.get(call.client)
-        facts = Facts(
-            now=loaded.now,
-            directory=loaded.directory,
-            client=client,
-            subject=loaded.subject,
-            authenticators=loaded.authenticators,
-            histories=loaded.histories,
-            entropy=Entropy(bytes(32)),
-            code_key=b"",
-        )
-        return holders.after(target, facts)
+        client = loaded.directory.clients.get(call.client)
+        return holders.after(target, steps.facts(loaded, Entropy(bytes(32)), client))
 
     @staticmethod
     def _sends(about: Asked) -> str:

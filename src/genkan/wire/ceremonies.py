@@ -7,29 +7,29 @@ Source: WebAuthn Level 3, 5.1.8 and 5.1.9 (the JSON of creation and request opti
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
+from genkan.engine.passkeys import Making
 from genkan.factors import passkey
 from genkan.tokens import base64url
 
+TIMEOUT: Final = 120_000
+"""Milliseconds that somebody at the emergency door has to find their key."""
 
-def creation(
-    *,
-    rp: dict[str, str],
-    handle: bytes,
-    name: str,
-    challenge: bytes,
-    credentials: Iterable[bytes],
-    timeout: int,
-) -> dict[str, Any]:
-    """Ask for a passkey to be made. `credentials` are those that there are; `timeout` is in milliseconds."""
+
+def creation(making: Making, timeout: int) -> dict[str, Any]:
+    """Ask for a passkey to be made, other than those that there are. `timeout` is in milliseconds."""
     return {
-        "rp": rp,
-        "user": {"id": base64url.encode(handle), "name": name, "displayName": name},
-        "challenge": base64url.encode(challenge),
+        "rp": {"id": making.rp_id, "name": making.rp_name},
+        "user": {
+            "id": base64url.encode(making.handle),
+            "name": making.name,
+            "displayName": making.name,
+        },
+        "challenge": base64url.encode(making.challenge),
         "pubKeyCredParams": [{"type": "public-key", "alg": alg} for alg in passkey.ALGORITHMS],
         "timeout": timeout,
-        "excludeCredentials": _descriptors(credentials),
+        "excludeCredentials": _descriptors(making.credentials),
         "authenticatorSelection": {"residentKey": "preferred", "userVerification": "required"},
         "attestation": "none",
     }

@@ -24,11 +24,11 @@ from genkan.engine.emergency.evidence import Lost
 from genkan.engine.messages import Directory, Signals
 from genkan.engine.steps import is_origin_of
 from genkan.exchange import Request, Response, json_response
-from genkan.model import Identifier, Secret
+from genkan.model import Secret
 from genkan.service.emergency import Call, DeviceSeen, Door, Question
-from genkan.service.restoring import Making, NotTaken, Restoring
+from genkan.service.restoring import NotTaken, Restoring
 from genkan.tokens import dpop
-from genkan.wire import ceremonies, entra_v1_words
+from genkan.wire import ceremonies, entra_v1_words, reading
 from genkan.wire.entra_v1_words import Error
 
 PREFIX: Final = "/emergency/v1.0/"
@@ -189,6 +189,11 @@ class EvidenceFinish(Body, frozen=True, kw_only=True):
     evidence_id: _Token
     proof: GivenProof
 
+    @property
+    def token(self) -> str:
+        """What the proof answers."""
+        return self.evidence_id
+
 
 class RecoveryStart(InCase, frozen=True, kw_only=True):
     """Begin to wait, by the quickest path or this one."""
@@ -231,6 +236,15 @@ class Shown(Body, frozen=True, kw_only=True):
 
     continuation_token: _Token
     proof: GivenProof
+
+    @property
+    def token(self) -> str:
+        """What the proof answers."""
+        return self.continuation_token
+
+
+Proving = EvidenceFinish | Shown
+"""Bodies that bring a proof, and nothing else."""
 
 
 # Answers. -------------------------------------------------------------------------------------------
@@ -405,10 +419,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         return await route.handler(self, call, body)
 
 
-def _named(typed: str) -> Identifier | None:
-    return identifiers.email(typed) or identifiers.phone(typed) or identifiers.username(typed)
-
-
 def _time(at: datetime | None) -> str | None:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at is not None else None
 
@@ -490,12 +500,14 @@ def _asked(question: Question, *, of_case: bool) -> Challenged:
     return replace(
         answer,
         challenge_type="webauthn",
-        public_key=ceremonies.request(question.nonce, question.rp_id, question.credentials, 120_000),
+        public_key=ceremonies.request(
+            question.nonce, question.rp_id, question.credentials, ceremonies.TIMEOUT
+        ),
     )
 
 
 async def _report(endpoint: Endpoint, call: Call, body: Report) -> Answer:
-    name = _named(body.username)
+    name = reading.name(body.username)
     if name is None:
         return MALFORMED_NAME
     await endpoint.door.report(call, name)
@@ -503,7 +515,7 @@ async def _report(endpoint: Endpoint, call: Call, body: Report) -> Answer:
 
 
 async def _start(endpoint: Endpoint, call: Call, body: Start) -> Answer:
-    name, key = _named(body.username), dpop.thumbprint(body.claim_jwk)
+    name, key = reading.name(body.username), dpop.thumbprint(body.claim_jwk)
     if name is None:
         return MALFORMED_NAME
     if key is None:
@@ -541,37 +553,23 @@ async def _contain(endpoint: Endpoint, call: Call, body: Contain) -> Answer:
     )
 
 
-async def _object(endpoint: Endpoint, call: Call, body: Shown) -> Answer:
-    proof = _proof(body.proof)
-    if proof is None:
-        return MALFORMED
-    return _said(await endpoint.door.object(call, body.continuation_token, proof, endpoint.clock()))
+def _shows(
+    act: Callable[[Door, Call, str, Proof, datetime], Awaitable[words.Reply]],
+) -> Callable[[Endpoint, Call, Proving], Awaitable[Answer]]:
+    """Answer a call that brings a proof, and nothing else."""
 
+    async def handler(endpoint: Endpoint, call: Call, body: Proving) -> Answer:
+        proof = _proof(body.proof)
+        if proof is None:
+            return MALFORMED
+        return _said(await act(endpoint.door, call, body.token, proof, endpoint.clock()))
 
-async def _undo(endpoint: Endpoint, call: Call, body: Shown) -> Answer:
-    proof = _proof(body.proof)
-    if proof is None:
-        return MALFORMED
-    return _said(await endpoint.door.undo(call, body.continuation_token, proof, endpoint.clock()))
+    return handler
 
 
 async def _begin(endpoint: Endpoint, call: Call, body: EvidenceBegin) -> Answer:
     question = await endpoint.door.begin(call, body.case_id, _MEANS[body.type], endpoint.clock())
     return question if isinstance(question, words.Refused) else _asked(question, of_case=True)
-
-
-async def _finish(endpoint: Endpoint, call: Call, body: EvidenceFinish) -> Answer:
-    proof = _proof(body.proof)
-    if proof is None:
-        return MALFORMED
-    return _said(await endpoint.door.add(call, body.evidence_id, proof, endpoint.clock()))
-
-
-async def _complete(endpoint: Endpoint, call: Call, body: EvidenceFinish) -> Answer:
-    proof = _proof(body.proof)
-    if proof is None:
-        return MALFORMED
-    return _said(await endpoint.door.complete(call, body.evidence_id, proof, endpoint.clock()))
 
 
 async def _status(endpoint: Endpoint, call: Call, body: InCase) -> Answer:
@@ -636,20 +634,14 @@ async def _register_begin(endpoint: Endpoint, call: Call, body: RegisterBegin) -
     question = await endpoint.restoring.begin(call, body.continuation_token, means, target, endpoint.clock())
     if isinstance(question, Question):
         return _asked(question, of_case=False)
-    if not isinstance(question, Making):
+    if not isinstance(question, tuple):
         return question
+    token, making = question
     return Challenged(
-        continuation_token=question.token,
+        continuation_token=token,
         expires_in=int(asked.LIFETIME.total_seconds()),
         challenge_type="webauthn",
-        public_key=ceremonies.creation(
-            rp={"id": question.rp_id, "name": question.rp_name},
-            handle=question.handle,
-            name=question.name,
-            challenge=question.challenge,
-            credentials=question.credentials,
-            timeout=120_000,
-        ),
+        public_key=ceremonies.creation(making, ceremonies.TIMEOUT),
     )
 
 
@@ -699,15 +691,15 @@ ROUTES: Final = (
     _route("lift", _lift, "It was a false alarm", InCase, State),
     _route("cancel", _cancel, "Give up one's own claim", InCase, State),
     _route("evidence/begin", _begin, "Ask for an item of evidence", EvidenceBegin, Challenged),
-    _route("evidence/finish", _finish, "Add it", EvidenceFinish, Accepted),
+    _route("evidence/finish", _shows(Door.add), "Add it", EvidenceFinish, Accepted),
     _route("recovery/start", _recover, "Begin to wait", RecoveryStart, State),
-    _route("recovery/complete", _complete, "Have the account back", EvidenceFinish, Restored),
+    _route("recovery/complete", _shows(Door.complete), "Have the account back", EvidenceFinish, Restored),
     _route("recovery/redeem", _redeem, "Use up the ticket of a recovery", Redeem, Redeemed),
     _route("recovery/register/begin", _register_begin, "Ask to register a method", RegisterBegin, Challenged),
     _route("recovery/register/finish", _register_finish, "Register it", RegisterFinish, Registered),
-    _route("object", _object, "Object to a recovery", Shown, Nothing),
+    _route("object", _shows(Door.object), "Object to a recovery", Shown, Nothing),
     _route("contest", _contest, "Contest a recovery", Contest, State),
-    _route("undo", _undo, "Take a recovery back", Shown, State),
+    _route("undo", _shows(Door.undo), "Take a recovery back", Shown, State),
 )
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {route.path: ("POST",) for route in ROUTES}
 """Every endpoint here, and the methods it takes."""

@@ -277,16 +277,7 @@ async def _begin_registration(endpoint: Endpoint, caller: Caller, _: Any) -> Ans
     if isinstance(asked, Refusal):
         return asked
     timeout = int(passkeys.LIFETIME.total_seconds() * 1000)
-    return Asked(
-        public_key=ceremonies.creation(
-            rp={"id": asked.rp_id, "name": asked.rp_name},
-            handle=asked.handle,
-            name=asked.name,
-            challenge=asked.challenge,
-            credentials=asked.credentials,
-            timeout=timeout,
-        )
-    )
+    return Asked(public_key=ceremonies.creation(asked, timeout))
 
 
 async def _register(endpoint: Endpoint, caller: Caller, body: NewPasskey) -> Answer:

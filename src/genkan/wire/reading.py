@@ -13,8 +13,9 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from genkan import identifiers
 from genkan.engine.messages import Refused
-from genkan.model import Reason, Scalar
+from genkan.model import Identifier, Reason, Scalar
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_FIELDS = 64
@@ -63,6 +64,11 @@ def form(body: bytes, query: str, known: frozenset[str]) -> Form | Refused:
 def _decoded(text: str) -> str:
     """Percent-decoded, strictly UTF-8; most values have nothing to decode."""
     return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
+
+
+def name(typed: str) -> Identifier | None:
+    """Whoever somebody says they are, at a door that takes any name; None where it can be nobody's."""
+    return identifiers.email(typed) or identifiers.phone(typed) or identifiers.username(typed)
 
 
 def is_guid(text: str) -> bool:

@@ -228,6 +228,11 @@ def code(
     return challenge, Secret(digits)
 
 
+def password(loaded: Loaded) -> Authenticator | None:
+    """What a password is compared with."""
+    return next((a for a in loaded.held if a.kind is Kind.PASSWORD and a.removed_at is None), None)
+
+
 # What an answer shows. ------------------------------------------------------------------------------
 
 
@@ -265,7 +270,7 @@ def judged(
             method = asked.method
             right = asked.means is proof.means and _is_code(asked, proof.text, loaded, code_key)
         case Means.PASSWORD:
-            own = next((a for a in held if a.kind is Kind.PASSWORD and a.removed_at is None), None)
+            own = password(loaded)
             method = own.id if own else ""
             right = (
                 own is not None

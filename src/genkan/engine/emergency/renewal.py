@@ -20,7 +20,6 @@ from genkan.engine.messages import (
     Deliver,
     Effect,
     Entropy,
-    Facts,
     PutAuthenticator,
     PutEmergency,
     PutSubject,
@@ -124,15 +123,7 @@ def _notices(loaded: Loaded, client: Client, entropy: Entropy) -> Iterator[Deliv
     subject, restored = loaded.subject, loaded.emergency.restored
     if subject is None:
         return
-    facts = Facts(
-        now=loaded.now,
-        directory=loaded.directory,
-        client=client,
-        subject=subject,
-        authenticators=loaded.authenticators,
-        entropy=entropy,
-        code_key=b"",
-    )
+    facts = steps.facts(loaded, entropy, client)
     dirty = restored.tombstones if restored else frozenset()
     for method in account.methods(subject, loaded.held):
         if method.address is not None:

@@ -28,7 +28,6 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from genkan import identifiers
 from genkan.engine.emergency import words
 from genkan.engine.emergency.asked import OFFERED, Proof
 from genkan.engine.emergency.case import MEDIUM, STRONG, Means, Refusal
@@ -36,10 +35,10 @@ from genkan.engine.emergency.evidence import Lost
 from genkan.engine.messages import Directory, Signals
 from genkan.engine.messages import Refused as Unread
 from genkan.exchange import Request, Response, page_headers
-from genkan.model import Identifier, Secret
+from genkan.model import Secret
 from genkan.service.emergency import PAGE, Call, Door, Question
 from genkan.tokens import base64url
-from genkan.wire import reading
+from genkan.wire import ceremonies, reading
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -171,7 +170,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     async def start(self, visit: _Visit, form: Mapping[str, str]) -> Response:
         """Say whom it is about, and how they will show that it is theirs."""
-        name, means = _named(form.get("username", "")), _OFFERED.get(form.get("means", ""))
+        name, means = reading.name(form.get("username", "")), _OFFERED.get(form.get("means", ""))
         again: dict[str, Any] = {
             "username": form.get("username", ""),
             "means": form.get("means", ""),
@@ -214,7 +213,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     async def undo(self, visit: _Visit, form: Mapping[str, str]) -> Response:
         """Take back a recovery that somebody else has completed (E20)."""
-        proof, name = _proof(form), _named(form.get("username", ""))
+        proof, name = _proof(form), reading.name(form.get("username", ""))
         if proof is None or name is None or not visit.card:
             return self._again(visit, "proof", form, Refusal.INVALID_ASSERTION)
         reply = await self.door.undo(visit.call(), form.get("token", ""), proof, self.clock())
@@ -240,7 +239,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         return self._page(visit, "start", flaw=flaw, status=400)
 
     async def report(self, visit: _Visit, form: Mapping[str, str]) -> Response:
-        name = _named(form.get("name", ""))
+        name = reading.name(form.get("name", ""))
         if name is None:
             return self._page(visit, "start", flaw="name", at="name", status=400)
         await self.door.report(visit.call(), name)
@@ -248,7 +247,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     async def resume(self, visit: _Visit, form: Mapping[str, str]) -> Response:
         """Come back with the card, from wherever."""
-        name, card = _named(form.get("username", "")), _read_card(form.get("card", ""))
+        name, card = reading.name(form.get("username", "")), _read_card(form.get("card", ""))
         if name is None:
             return self._page(visit, "card", flaw="name", at="username", status=400)
         found = None
@@ -344,15 +343,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         options = ""
         if means is Means.PASSKEY:
             options = json.dumps(
-                {
-                    "challenge": base64url.encode(question.nonce),
-                    "rpId": question.rp_id,
-                    "userVerification": "required",
-                    "timeout": 120_000,
-                    "allowCredentials": [
-                        {"type": "public-key", "id": base64url.encode(id)} for id in question.credentials
-                    ],
-                }
+                ceremonies.request(question.nonce, question.rp_id, question.credentials, ceremonies.TIMEOUT)
             )
         return self._page(
             visit,
@@ -524,10 +515,6 @@ def _read_card(typed: str) -> bytes | None:
 
 
 # Small things. --------------------------------------------------------------------------------------
-
-
-def _named(typed: str) -> Identifier | None:
-    return identifiers.email(typed) or identifiers.phone(typed) or identifiers.username(typed)
 
 
 def _aim(form: Mapping[str, str]) -> Aim:
