@@ -261,6 +261,8 @@ class Oracle:
         self.flows: list[Flow] = []
         self.grants: list[Grant] = []
         self.guesses: dict[tuple[int | str, str], list[datetime]] = {}
+        self._perhaps: dict[tuple[int | str, str], list[datetime]] = {}
+        """Guesses of which nobody can say whether they were within the limits, and so whether they were counted."""
         self._awaited: list[tuple[str, str]] = []
         """Messages that are due: to whom, and for what."""
         newest = target.get("/dev/inbox/messages", limit="1")["messages"]
@@ -298,8 +300,20 @@ class Oracle:
         return self._before(min(flow.active_at + IDLE, flow.created_at + LIFETIME))
 
     def _may_guess(self, key: tuple[int | str, str]) -> bool | None:
-        """Say whether one more guess at this method is within the limits (OTP-12, THR-04)."""
-        spent = self.guesses.get(key, [])
+        """
+        Say whether one more guess at this method is within the limits (OTP-12, THR-04).
+
+        None where that depends on whether earlier ones were counted: each that was makes it later, never sooner.
+        """
+        sure = self.guesses.get(key, [])
+        least, most = (
+            self._allows(key, spent) for spent in (sure, sorted([*sure, *self._perhaps.get(key, [])]))
+        )
+        return least if least == most else None
+
+    def _allows(self, key: tuple[int | str, str], spent: list[datetime]) -> bool | None:
+        if key[1] == "text":
+            return self._is_within(spent, OF_ONE_PASSWORD)
         if key[1] != "password":
             return self._is_within(spent, GUESSES)
         if len(spent) < PATIENCE:
@@ -307,6 +321,17 @@ class Oracle:
         wait = min(timedelta(seconds=30) * 2 ** (len(spent) - PATIENCE), timedelta(hours=1))
         waits = self._before(spent[-1] + wait)
         return None if waits is None else not waits
+
+    def _spend(self, key: tuple[int | str, str], counted: bool | None) -> None:
+        """One more guess was made; None: perhaps it was not counted."""
+        if counted is not False:
+            kept = self.guesses if counted else self._perhaps
+            kept.setdefault(key, []).append(self.now())
+
+    def _forgive(self, key: tuple[int | str, str]) -> None:
+        """A right proof ends the row."""
+        self.guesses.pop(key, None)
+        self._perhaps.pop(key, None)
 
     def _is_within(self, spent: list[datetime], windows: tuple[tuple[int, timedelta], ...]) -> bool | None:
         answers: list[bool | None] = []
@@ -678,13 +703,12 @@ class Oracle:
     def _guess_key(self, flow: Flow, kind: str) -> tuple[int | str, str]:
         return (id(flow.account) if flow.account else flow.address, kind)
 
-    def _fails(self, flow: Flow, kind: str, *, counted: bool) -> Update:
+    def _fails(self, flow: Flow, kind: str, *, counted: bool | None) -> Update:
         """One try less; at the limit the flow is over."""
 
         def update(_: Reply) -> None:
             flow.failures += 1
-            if counted:
-                self.guesses.setdefault(self._guess_key(flow, kind), []).append(self.now())
+            self._spend(self._guess_key(flow, kind), counted)
             if flow.failures > TRIES:
                 raise Broken("a guess was judged after the last try")
             if flow.failures == TRIES and flow.phase == "MFA.oob":
@@ -702,7 +726,7 @@ class Oracle:
         if may is False:
             return {WRONG_CODE: self._fails(flow, flow.kind, counted=False)}
         live = flow.live
-        wrong: Expected = {WRONG_CODE: self._fails(flow, flow.kind, counted=bool(may))}
+        wrong: Expected = {WRONG_CODE: self._fails(flow, flow.kind, counted=may)}
         if live is None or live.text != text:
             return wrong
         in_time = self._before(live.sent_at + CODE_LIFE)
@@ -716,16 +740,15 @@ class Oracle:
         key, text = self._guess_key(flow, "password"), call.form["password"]
         both = (
             self._may_guess(key),
-            self._is_within(self.guesses.get((text, "text"), []), OF_ONE_PASSWORD),
+            self._may_guess((text, "text")),
         )
         may = False if False in both else None if None in both else True
         if may is False:
             return {WRONG_PASSWORD: self._fails(flow, "password", counted=False)}
 
         def fails(reply: Reply) -> None:
-            self._fails(flow, "password", counted=bool(may))(reply)
-            if may:
-                self.guesses.setdefault((text, "text"), []).append(self.now())
+            self._fails(flow, "password", counted=may)(reply)
+            self._spend((text, "text"), may)
 
         if text != flow.account.passwords[-1]:
             return {WRONG_PASSWORD: fails}
@@ -734,7 +757,7 @@ class Oracle:
 
         def ends_the_row(update: Update) -> Update:
             def updated(reply: Reply) -> None:
-                self.guesses.pop(key, None)
+                self._forgive(key)
                 update(reply)
 
             return updated
@@ -835,7 +858,7 @@ class Oracle:
 
         def replaced(reply: Reply) -> None:
             account.passwords.append(given)
-            self.guesses.pop((id(account), "password"), None)
+            self._forgive((id(account), "password"))
             account.epoch += 1
             for grant in self.grants:
                 grant.revoked = grant.revoked or grant.account is account
